@@ -1,0 +1,25 @@
+# Flags that all of our code is compiled with.
+add_compile_options(-Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Werror)
+if(CMAKE_CXX_COMPILER_ID MATCHES Clang)
+  add_compile_options(-Wthread-safety)
+endif()
+
+# Hardening: position independent, read-only relocations, stack protector, checked libc calls.
+add_compile_options(-fstack-protector-strong)
+add_link_options(-Wl,-z,relro -Wl,-z,now)
+if(CMAKE_BUILD_TYPE STREQUAL "Release" AND NOT ATTND_SANITIZE)
+  add_compile_options(-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
+endif()
+include(CheckPIESupported)
+check_pie_supported()
+
+if(ATTND_SANITIZE)
+  add_compile_options(-fsanitize=${ATTND_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=${ATTND_SANITIZE})
+endif()
+
+# ccache, where it is installed, unless the caller chose a launcher.
+find_program(ATTND_CCACHE ccache)
+if(ATTND_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${ATTND_CCACHE})
+endif()

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+namespace attnd {
+
+// Broadcast shape of a mask or bias against [batch, query_heads, query_length, key_length]: each that, or 1.
+struct BroadcastShape {
+  int64_t batch = 1, heads = 1, queries = 1, keys = 1;
+};
+
+enum class FullyMasked { kZero, kUniform };
+
+// softmax(Q K^T * scale + bias + mask) V on the caller's tensors, all validated. See proto/attnd/v1/attention.proto.
+struct AttendTask {
+  int64_t batch = 0, query_heads = 0, key_heads = 0;
+  int64_t query_length = 0, key_length = 0, key_size = 0, value_size = 0;
+  std::vector<float> query, key, value;
+  float scale = 1;
+  bool causal = false;
+  std::optional<int32_t> window;
+  std::vector<uint8_t> key_mask;  // [batch, key_length]; empty: all there.
+  std::vector<uint8_t> mask;      // mask_shape; empty: none.
+  BroadcastShape mask_shape;
+  std::vector<float> bias;  // bias_shape; empty: none.
+  BroadcastShape bias_shape;
+  FullyMasked fully_masked = FullyMasked::kZero;
+  bool return_weights = false;
+
+  std::vector<float> output;   // [batch, query_heads, query_length, value_size]
+  std::vector<float> weights;  // [batch, query_heads, query_length, key_length]; empty unless asked for.
+};
+
+// The whole recipe on the caller's matrices (rows times W), all validated.
+struct SelfAttentionTask {
+  int64_t rows = 0, input_size = 0, inner_size = 0, output_size = 0;
+  int32_t heads = 1;
+  bool sinusoidal_positions = false;
+  bool causal = false;
+  bool return_scores = false;
+  std::vector<float> input;           // [rows, input_size]
+  std::vector<float> w_q, w_k, w_v;   // [input_size, inner_size]
+  std::vector<float> w_o;             // [inner_size, output_size]
+
+  std::vector<float> output;   // [rows, output_size]
+  std::vector<float> scores;   // [heads, rows, rows]; empty unless asked for.
+  std::vector<float> weights;  // As scores.
+};
+
+// Both size their outputs and allocate scratch of their own: they are for the caller's arbitrary shapes, not for the
+// serving path of a model. The work is O(query_length * key_length), bounded by validation.
+void RunAttend(AttendTask& task);
+void RunSelfAttention(SelfAttentionTask& task);
+
+}  // namespace attnd

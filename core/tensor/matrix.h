@@ -1,0 +1,27 @@
+#pragma once
+
+#include <cstdint>
+
+namespace attnd {
+
+// A view of f32 rows in row-major order; `stride` elements from one row to the next. The owner must outlive it.
+struct ConstMatrix {
+  const float* data = nullptr;
+  int64_t rows = 0;
+  int64_t columns = 0;
+  int64_t stride = 0;
+
+  const float* row(int64_t index) const { return data + index * stride; }
+};
+
+struct Matrix {
+  float* data = nullptr;
+  int64_t rows = 0;
+  int64_t columns = 0;
+  int64_t stride = 0;
+
+  float* row(int64_t index) const { return data + index * stride; }
+  operator ConstMatrix() const { return {data, rows, columns, stride}; }  // NOLINT(google-explicit-constructor)
+};
+
+}  // namespace attnd
