@@ -1,6 +1,11 @@
 find_package(Threads REQUIRED)
 find_package(absl REQUIRED)
-find_package(dnnl REQUIRED)
+# By library and header: Debian 12's dnnl-config.cmake asks for the OpenCL development files, which we never use.
+find_library(ATTND_DNNL_LIBRARY dnnl REQUIRED)
+find_path(ATTND_DNNL_INCLUDE_DIR oneapi/dnnl/dnnl.hpp REQUIRED)
+add_library(DNNL::dnnl UNKNOWN IMPORTED)
+set_target_properties(DNNL::dnnl PROPERTIES IMPORTED_LOCATION ${ATTND_DNNL_LIBRARY}
+  INTERFACE_INCLUDE_DIRECTORIES ${ATTND_DNNL_INCLUDE_DIR})
 find_package(nlohmann_json REQUIRED)
 find_package(OpenSSL REQUIRED COMPONENTS Crypto)
 find_package(spdlog REQUIRED)
