@@ -1,0 +1,71 @@
+# What the scripts share: sourced, never run. Steps are timed and named, so that a failure says where.
+
+root_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+jobs=${ATTND_JOBS:-$(nproc)}
+step_lines=()
+failed_steps=()
+
+say() { printf '%s\n' "$*"; }
+fail() { printf '%s: error: %s\n' "${0##*/}" "$*" >&2; exit 1; }
+
+# step NAME COMMAND...: runs the command, prints how long it took, and returns its status.
+step() {
+  local name=$1 begin=$SECONDS status=0
+  shift
+  say "== $name"
+  # A subshell with errexit: `set -e` is off in a function whose status somebody tests.
+  (set -e; trap - EXIT; "$@") || status=$?
+  local word=ok
+  if [ "$status" -ne 0 ]; then
+    word="FAILED ($status)"
+    failed_steps+=("$name")
+  fi
+  step_lines+=("$(printf '%6d s  %-34s %s' $((SECONDS - begin)) "$name" "$word")")
+  say "-- $name: $word, $((SECONDS - begin)) s"
+  return "$status"
+}
+
+# Prints every step with its time; the status is 1 when one failed.
+step_summary() {
+  say "" "Steps:"
+  printf '%s\n' "${step_lines[@]}"
+  if [ "${#failed_steps[@]}" -gt 0 ]; then
+    local IFS=,
+    say "FAILED: ${failed_steps[*]}"
+    return 1
+  fi
+}
+
+# build PRESET [TARGET...]: configures when needed and builds.
+build() {
+  local preset=$1
+  shift
+  local dir=$root_dir/build/$preset log
+  if [ ! -f "$dir/build.ninja" ]; then
+    log=$(mktemp)
+    if ! (cd "$root_dir" && cmake --preset "$preset" >"$log" 2>&1); then
+      cat "$log" >&2
+      rm -f "$log"
+      fail "cmake --preset $preset failed"
+    fi
+    rm -f "$log"
+  fi
+  if [ -t 1 ]; then
+    ninja -C "$dir" -j "$jobs" "$@"
+  else
+    # A log wants a line now and then, not a line a file.
+    NINJA_STATUS='[%f/%t] ' ninja -C "$dir" -j "$jobs" "$@" |
+      awk '/^\[[0-9]+\/[0-9]+\] / { if (++n % 25 != 1) next } { print; fflush() }'
+    return "${PIPESTATUS[0]}"
+  fi
+}
+
+# The golden folder: the caller's choice, else the one that lies beside the checkout, else none.
+find_golden() {
+  if [ -n "${ATTND_GOLDEN_DIR:-}" ]; then
+    [ -d "$ATTND_GOLDEN_DIR/cases" ] || fail "ATTND_GOLDEN_DIR=$ATTND_GOLDEN_DIR has no cases/"
+    say "$ATTND_GOLDEN_DIR"
+  elif [ -d "$root_dir/../shared/golden/cases" ]; then
+    (cd "$root_dir/../shared/golden" && pwd)
+  fi
+}
