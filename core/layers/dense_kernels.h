@@ -1,0 +1,82 @@
+#pragma once
+
+#include <array>
+#include <compare>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "core/tensor/onednn.h"
+
+namespace attnd {
+
+// Every matrix that a Linear reads or writes has a multiple of this many rows; those past the last
+// token are zero or whatever follows from zero. The convolution kernels reach their speed from 8
+// rows up.
+inline constexpr int64_t kRowStep = 8;
+inline constexpr int64_t RoundUpRows(int64_t rows) {
+  return (rows + kRowStep - 1) / kRowStep * kRowStep;
+}
+
+// The row counts that have a primitive. A Linear takes any number of rows as a sum of these,
+// largest first; the bits of a row do not depend on which one computes it, and that is checked when
+// they are made.
+inline constexpr std::array<int64_t, 12> kRowCounts = {8,  16,  24,  32,  48,  64,
+                                                       96, 128, 192, 256, 384, 512};
+
+// The primitives of one shape of dense layer, one for each of kRowCounts, over one packed copy of
+// the weights.
+//
+// Which oneDNN primitive serves is decided by what it does here, not by version or CPU: of matmul
+// and 1x1 convolution the first that, at every row count, has a kernel over prepacked weights
+// ("brg", "jit_1x1"; never "gemm", which packs at each call, nor "ref"), takes one layout, and
+// gives a probe row the same bits in the first and in the last place. core/DESIGN.md has the
+// measurements behind it.
+class DenseKernels {
+ public:
+  struct Shape {
+    int64_t in = 0;
+    int64_t out = 0;
+    onednn::Epilogue epilogue = onednn::Epilogue::kNone;
+    auto operator<=>(const Shape&) const = default;
+  };
+  // kUnimplemented, with what was tried and why it was turned down, if neither serves.
+  static absl::StatusOr<std::unique_ptr<const DenseKernels>> Choose(const Shape& shape);
+
+  const Shape& shape() const { return shape_; }
+  const onednn::Dense& front() const { return kernels_.front(); }
+  // The kernel for the largest of kRowCounts that is not above `rows`, and that count.
+  struct Sized {
+    const onednn::Dense& kernel;
+    int64_t rows;
+  };
+  Sized Largest(int64_t rows) const;
+  size_t scratchpad_bytes() const { return scratchpad_bytes_; }
+  // oneDNN's name for it, and why it was chosen.
+  std::string implementation() const { return std::string(kernels_.front().implementation()); }
+  const std::string& reason() const { return reason_; }
+
+ private:
+  DenseKernels(const Shape& shape, std::vector<onednn::Dense> kernels, std::string reason);
+
+  Shape shape_;
+  std::vector<onednn::Dense> kernels_;  // In the order of kRowCounts.
+  size_t scratchpad_bytes_ = 0;
+  std::string reason_;
+};
+
+// The kernels of a model: layers of one shape share them. Pointers stay valid as long as this does.
+class DenseKernelCache {
+ public:
+  absl::StatusOr<const DenseKernels*> Get(const DenseKernels::Shape& shape);
+  // The largest scratchpad of all.
+  size_t scratchpad_bytes() const;
+
+ private:
+  std::map<DenseKernels::Shape, std::unique_ptr<const DenseKernels>> kernels_;
+};
+
+}  // namespace attnd
