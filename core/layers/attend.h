@@ -6,21 +6,29 @@
 
 namespace attnd {
 
-// Broadcast shape of a mask or bias against [batch, query_heads, query_length, key_length]: each that, or 1.
+// Broadcast shape of a mask or bias against [batch, query_heads, query_length, key_length]: each
+// that, or 1.
 struct BroadcastShape {
   int64_t batch = 1, heads = 1, queries = 1, keys = 1;
 };
 
 enum class FullyMasked { kZero, kUniform };
 
-// softmax(Q K^T * scale + bias + mask) V on the caller's tensors, all validated. See proto/attnd/v1/attention.proto.
+// softmax(Q K^T * scale + bias + mask) V on the caller's tensors, all validated. See
+// proto/attnd/v1/attention.proto.
+//
+// What is masked (by causal, window, either mask, or a bias of -Inf) takes no part, whatever it
+// holds: a NaN in a masked key or value reaches nothing. A row whose remaining scores are NaN or
+// +Inf, or all -Inf without being masked, is NaN as a whole. A NaN or Inf in a value reaches the
+// rows that give it a weight above zero, and no other.
 struct AttendTask {
   int64_t batch = 0, query_heads = 0, key_heads = 0;
   int64_t query_length = 0, key_length = 0, key_size = 0, value_size = 0;
   std::vector<float> query, key, value;
   float scale = 1;
   bool causal = false;
-  std::optional<int32_t> window;
+  std::optional<int32_t>
+      window;  // The most places between a query and a key that it attends to; 0: itself alone.
   std::vector<uint8_t> key_mask;  // [batch, key_length]; empty: all there.
   std::vector<uint8_t> mask;      // mask_shape; empty: none.
   BroadcastShape mask_shape;
@@ -28,9 +36,12 @@ struct AttendTask {
   BroadcastShape bias_shape;
   FullyMasked fully_masked = FullyMasked::kZero;
   bool return_weights = false;
+  bool return_scores = false;
 
-  std::vector<float> output;   // [batch, query_heads, query_length, value_size]
-  std::vector<float> weights;  // [batch, query_heads, query_length, key_length]; empty unless asked for.
+  std::vector<float> output;  // [batch, query_heads, query_length, value_size]
+  std::vector<float>
+      weights;  // [batch, query_heads, query_length, key_length]; empty unless asked for.
+  std::vector<float> scores;  // As weights: scaled and biased, -Inf where masked.
 };
 
 // The whole recipe on the caller's matrices (rows times W), all validated.
@@ -40,17 +51,22 @@ struct SelfAttentionTask {
   bool sinusoidal_positions = false;
   bool causal = false;
   bool return_scores = false;
-  std::vector<float> input;           // [rows, input_size]
-  std::vector<float> w_q, w_k, w_v;   // [input_size, inner_size]
-  std::vector<float> w_o;             // [inner_size, output_size]
+  std::vector<float> input;          // [rows, input_size]
+  std::vector<float> w_q, w_k, w_v;  // [input_size, inner_size]
+  std::vector<float> w_o;            // [inner_size, output_size]
 
   std::vector<float> output;   // [rows, output_size]
   std::vector<float> scores;   // [heads, rows, rows]; empty unless asked for.
   std::vector<float> weights;  // As scores.
 };
 
-// Both size their outputs and allocate scratch of their own: they are for the caller's arbitrary shapes, not for the
-// serving path of a model. The work is O(query_length * key_length), bounded by validation.
+// SelfAttentionTask's positions: sin(position / 10000^(2i/size)) in column 2i, the cosine in column
+// 2i + 1, added to `rows` [count, size] (Vaswani et al. 2017, section 3.5).
+void AddSinusoidalPositions(int64_t count, int64_t size, std::vector<float>& rows);
+
+// Both size their outputs and allocate scratch of their own: they are for the caller's arbitrary
+// shapes, not for the serving path of a model. The work is O(query_length * key_length), bounded by
+// validation.
 void RunAttend(AttendTask& task);
 void RunSelfAttention(SelfAttentionTask& task);
 
