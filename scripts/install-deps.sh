@@ -12,7 +12,7 @@ packages_of() {
   case $1 in
     build)
       say ca-certificates ccache cmake g++ ninja-build pkg-config python3 \
-        grpc-proto libabsl-dev libcli11-dev libdnnl-dev libgrpc++-dev libprotobuf-dev libspdlog-dev \
+        libabsl-dev libcli11-dev libdnnl-dev libgrpc++-dev libprotobuf-dev libspdlog-dev \
         libssl-dev nlohmann-json3-dev prometheus-cpp-dev protobuf-compiler protobuf-compiler-grpc
       # The tokenizers crate: any cargo on PATH will do; Debian's current one is the web browsers' one.
       command -v cargo >/dev/null || say cargo-web rustc-web
