@@ -10,6 +10,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "core/layers/attend.h"
+#include "core/layers/self_attention.h"
 #include "core/model/task.h"
 
 namespace attnd {
@@ -28,35 +29,40 @@ struct JobTimings {
   int32_t batch_sequences = 0;
 };
 
-// One sequence's way through the engine. A request with many inputs is many jobs, submitted together.
+// One sequence's way through the engine. A request with many inputs is many jobs, submitted
+// together.
 struct Job {
-  // Called exactly once, from a worker or from whoever cancels or shuts down; never under the engine's lock.
-  // OK, or kCancelled, kDeadlineExceeded, kUnavailable (shut down before it ran), kInternal (the step failed).
+  // Called exactly once, from a worker or from whoever cancels or shuts down; never under the
+  // engine's lock. OK, or kCancelled, kDeadlineExceeded, kUnavailable (shut down before it ran),
+  // kInternal (the step failed).
   using Done = absl::AnyInvocable<void(std::unique_ptr<Job> job, absl::Status status)>;
 
-  int32_t rows = 0;   // Token rows that a step of this job adds to a batch; 1 .. BatchLimits::rows_max.
-  int32_t steps = 1;  // Steps still to run. An encoder job has one; a generation would have n.
+  int32_t rows =
+      0;  // Token rows that a step of this job adds to a batch; 1 .. BatchLimits::rows_max.
+  int32_t steps = 1;   // Steps still to run. An encoder job has one; a generation would have n.
   uint64_t bytes = 0;  // Of input and output that waiting in the queue keeps alive.
   Clock::time_point deadline = Clock::time_point::max();
-  // Set by the call that owns the job when its client goes away. Shared, because the call may end before the job
-  // leaves the queue. Null: cannot be cancelled.
+  // Set by the call that owns the job when its client goes away. Shared, because the call may end
+  // before the job leaves the queue. Null: cannot be cancelled.
   std::shared_ptr<const std::atomic<bool>> cancelled;
   Task task;
   Done done;
   JobTimings timings;
 };
 
-// What a worker runs batches on: a model, or in tests a stub. Made by, and used on, one worker's thread only.
+// What a worker runs batches on: a model, or in tests a stub. Made by, and used on, one worker's
+// thread only.
 class Executor {
  public:
   virtual ~Executor() = default;
-  // Runs one step of each job. An error, or an exception, fails all of them with kInternal. May set Job::steps to 1
-  // to end a job early: the engine counts down after the step.
+  // Runs one step of each job. An error, or an exception, fails all of them with kInternal. May set
+  // Job::steps to 1 to end a job early: the engine counts down after the step.
   virtual absl::Status Step(std::span<Job* const> batch) = 0;
 };
 using ExecutorFactory = absl::AnyInvocable<std::unique_ptr<Executor>(int worker)>;
 
-// What the engine says about a batch that it has just run. Plain data, so that core needs no metrics library.
+// What the engine says about a batch that it has just run. Plain data, so that core needs no
+// metrics library.
 struct BatchReport {
   int32_t sequences = 0;
   int32_t rows = 0;

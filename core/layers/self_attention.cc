@@ -1,3 +1,5 @@
+#include "core/layers/self_attention.h"
+
 #include <algorithm>
 #include <cmath>
 #include <utility>

@@ -4,42 +4,18 @@
 #include "core/layers/attend.h"
 
 #include <cmath>
-#include <functional>
 #include <limits>
-#include <random>
 
+#include "core/tensor/onednn.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/layers/random_values.h"
 
 namespace attnd {
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
-
-using Random = std::mt19937;
-
-int64_t Pick(Random& random, int64_t low, int64_t high) {
-  return std::uniform_int_distribution<int64_t>(low, high)(random);
-}
-
-bool Chance(Random& random, double probability) {
-  return std::bernoulli_distribution(probability)(random);
-}
-
-std::vector<float> Normals(Random& random, int64_t count) {
-  std::normal_distribution<float> normal;
-  std::vector<float> values(count);
-  for (float& value : values) value = normal(random);
-  return values;
-}
-
-// As weights are: products with rows of ordinary size stay of ordinary size.
-std::vector<float> Weights(Random& random, int64_t rows, int64_t columns) {
-  std::vector<float> values = Normals(random, rows * columns);
-  for (float& value : values) value /= std::sqrt(static_cast<float>(rows));
-  return values;
-}
 
 std::vector<uint8_t> Bits(Random& random, int64_t count, double probability) {
   std::vector<uint8_t> bits(count);
@@ -142,21 +118,6 @@ Reference Naive(const AttendTask& task) {
   return result;
 }
 
-// NaN agrees with NaN alone, and an infinity with itself.
-void ExpectClose(const std::vector<float>& actual, const std::vector<double>& expected,
-                 double tolerance = 1e-5) {
-  ASSERT_EQ(actual.size(), expected.size());
-  for (size_t i = 0; i < actual.size(); ++i) {
-    if (std::isnan(expected[i])) {
-      EXPECT_TRUE(std::isnan(actual[i])) << "at " << i << ": " << actual[i];
-    } else if (std::isinf(expected[i])) {
-      EXPECT_EQ(actual[i], expected[i]) << "at " << i;
-    } else {
-      EXPECT_NEAR(actual[i], expected[i], tolerance * (1 + std::abs(expected[i]))) << "at " << i;
-    }
-  }
-}
-
 void ExpectLikeNaive(AttendTask task) {
   task.return_weights = true;
   task.return_scores = true;
@@ -172,7 +133,13 @@ std::vector<float> OutputRow(const AttendTask& task, int64_t row) {
   return {begin, begin + task.value_size};
 }
 
-TEST(AttendTest, AgreesWithLoopsOverRandomShapesMasksAndBiases) {
+// On one thread, as every worker is.
+class AttendTest : public testing::Test {
+ protected:
+  static void SetUpTestSuite() { onednn::UseOneThread(); }
+};
+
+TEST_F(AttendTest, AgreesWithLoopsOverRandomShapesMasksAndBiases) {
   for (uint32_t seed = 0; seed < 400; ++seed) {
     SCOPED_TRACE(seed);
     Random random(seed);
@@ -210,7 +177,7 @@ TEST(AttendTest, AgreesWithLoopsOverRandomShapesMasksAndBiases) {
   }
 }
 
-TEST(AttendTest, QueriesBeyondOneTileAgreeWithLoops) {
+TEST_F(AttendTest, QueriesBeyondOneTileAgreeWithLoops) {
   for (int64_t length : {127, 128, 129, 256, 300}) {
     SCOPED_TRACE(length);
     Random random(static_cast<uint32_t>(length));
@@ -225,7 +192,7 @@ TEST(AttendTest, QueriesBeyondOneTileAgreeWithLoops) {
   }
 }
 
-TEST(AttendTest, WeightsAndScoresAreReturnedOnlyWhenAskedFor) {
+TEST_F(AttendTest, WeightsAndScoresAreReturnedOnlyWhenAskedFor) {
   Random random(1);
   AttendTask task = RandomTask(random, {.query_length = 3, .key_length = 4});
   RunAttend(task);
@@ -234,7 +201,7 @@ TEST(AttendTest, WeightsAndScoresAreReturnedOnlyWhenAskedFor) {
   EXPECT_TRUE(task.scores.empty());
 }
 
-TEST(AttendTest, TheLastQueryStandsAtTheLastKey) {
+TEST_F(AttendTest, TheLastQueryStandsAtTheLastKey) {
   Random random(2);
   AttendTask task = RandomTask(random, {.query_length = 2, .key_length = 4});
   task.causal = true;
@@ -245,7 +212,7 @@ TEST(AttendTest, TheLastQueryStandsAtTheLastKey) {
   EXPECT_GT(task.weights[7], 0);
 }
 
-TEST(AttendTest, AWindowOfZeroIsTheKeyAtTheSamePlaceAlone) {
+TEST_F(AttendTest, AWindowOfZeroIsTheKeyAtTheSamePlaceAlone) {
   Random random(3);
   AttendTask task = RandomTask(random, {.query_length = 5, .key_length = 5, .value_size = 3});
   task.window = 0;
@@ -253,7 +220,7 @@ TEST(AttendTest, AWindowOfZeroIsTheKeyAtTheSamePlaceAlone) {
   EXPECT_EQ(task.output, task.value);
 }
 
-TEST(AttendTest, FullyMaskedRowsAreZeroOrTheMeanAsChosen) {
+TEST_F(AttendTest, FullyMaskedRowsAreZeroOrTheMeanAsChosen) {
   Random random(4);
   AttendTask task = RandomTask(random, {.query_length = 3, .key_length = 4, .value_size = 5});
   task.mask_shape = {.queries = 3, .keys = 4};
@@ -265,7 +232,7 @@ TEST(AttendTest, FullyMaskedRowsAreZeroOrTheMeanAsChosen) {
   ExpectLikeNaive(task);
 }
 
-TEST(AttendTest, ANaNOrInfInAQueryStaysInItsOwnRow) {
+TEST_F(AttendTest, ANaNOrInfInAQueryStaysInItsOwnRow) {
   for (float bad : {kNaN, kInfinity, -kInfinity}) {
     SCOPED_TRACE(bad);
     Random random(5);
@@ -285,7 +252,7 @@ TEST(AttendTest, ANaNOrInfInAQueryStaysInItsOwnRow) {
   }
 }
 
-TEST(AttendTest, WhatAMaskedKeyAndItsValueHoldReachesNothing) {
+TEST_F(AttendTest, WhatAMaskedKeyAndItsValueHoldReachesNothing) {
   for (float bad : {kNaN, kInfinity, -kInfinity}) {
     SCOPED_TRACE(bad);
     Random random(6);
@@ -301,7 +268,7 @@ TEST(AttendTest, WhatAMaskedKeyAndItsValueHoldReachesNothing) {
   }
 }
 
-TEST(AttendTest, ABiasOfMinusInfinityMasksEvenANaN) {
+TEST_F(AttendTest, ABiasOfMinusInfinityMasksEvenANaN) {
   Random random(7);
   AttendTask task = RandomTask(random, {.query_length = 2, .key_length = 3, .value_size = 4});
   task.bias_shape = {.keys = 3};
@@ -312,7 +279,7 @@ TEST(AttendTest, ABiasOfMinusInfinityMasksEvenANaN) {
   EXPECT_THAT(task.output, testing::Not(testing::Contains(testing::IsNan())));
 }
 
-TEST(AttendTest, ANaNValueReachesExactlyTheRowsThatAttendToIt) {
+TEST_F(AttendTest, ANaNValueReachesExactlyTheRowsThatAttendToIt) {
   Random random(8);
   AttendTask task = RandomTask(random, {.query_length = 6, .key_length = 6, .value_size = 3});
   task.causal = true;
@@ -327,7 +294,7 @@ TEST(AttendTest, ANaNValueReachesExactlyTheRowsThatAttendToIt) {
   }
 }
 
-TEST(AttendTest, LogitsOfTensOfThousandsStayFinite) {
+TEST_F(AttendTest, LogitsOfTensOfThousandsStayFinite) {
   Random random(9);
   AttendTask task = RandomTask(random, {.query_length = 12, .key_length = 12, .key_size = 16});
   for (float& value : task.query) value *= 100;
@@ -341,7 +308,7 @@ TEST(AttendTest, LogitsOfTensOfThousandsStayFinite) {
   }
 }
 
-TEST(AttendTest, OppositeKeysAtTheFarEndsOfFloatGiveAllWeightToOne) {
+TEST_F(AttendTest, OppositeKeysAtTheFarEndsOfFloatGiveAllWeightToOne) {
   AttendTask task{.batch = 1,
                   .query_heads = 1,
                   .key_heads = 1,
@@ -354,123 +321,6 @@ TEST(AttendTest, OppositeKeysAtTheFarEndsOfFloatGiveAllWeightToOne) {
                   .value = {3, 5}};
   RunAttend(task);
   EXPECT_EQ(task.output, std::vector<float>{3});
-}
-
-// softmax((X + P) W_Q ((X + P) W_K)^T / sqrt(size)) (X + P) W_V, heads side by side, W_O.
-SelfAttentionTask RandomSelfAttention(Random& random) {
-  const int64_t rows = Pick(random, 1, 20), input = Pick(random, 1, 24);
-  const int64_t heads = Pick(random, 1, 4), inner = heads * Pick(random, 1, 8);
-  const int64_t output = Pick(random, 1, 24);
-  return {.rows = rows,
-          .input_size = input,
-          .inner_size = inner,
-          .output_size = output,
-          .heads = static_cast<int32_t>(heads),
-          .sinusoidal_positions = Chance(random, 0.5),
-          .causal = Chance(random, 0.5),
-          .return_scores = true,
-          .input = Normals(random, rows * input),
-          .w_q = Weights(random, input, inner),
-          .w_k = Weights(random, input, inner),
-          .w_v = Weights(random, input, inner),
-          .w_o = Weights(random, inner, output)};
-}
-
-std::vector<double> Product(const std::vector<double>& a, const std::vector<float>& b, int64_t m,
-                            int64_t k, int64_t n) {
-  std::vector<double> c(m * n);
-  for (int64_t i = 0; i < m; ++i) {
-    for (int64_t j = 0; j < n; ++j) {
-      for (int64_t l = 0; l < k; ++l) c[i * n + j] += a[i * k + l] * b[l * n + j];
-    }
-  }
-  return c;
-}
-
-// In double throughout, with the heads read in place.
-Reference NaiveSelfAttention(const SelfAttentionTask& task) {
-  const int64_t n = task.rows, inner = task.inner_size, size = inner / task.heads;
-  std::vector<double> x(task.input.begin(), task.input.end());
-  for (int64_t i = 0; task.sinusoidal_positions && i < n * task.input_size; ++i) {
-    const int64_t row = i / task.input_size, column = i % task.input_size;
-    const double angle =
-        static_cast<double>(row) /
-        std::pow(1e4, 2. * static_cast<double>(column / 2) / static_cast<double>(task.input_size));
-    x[i] += column % 2 == 0 ? std::sin(angle) : std::cos(angle);
-  }
-  const auto q = Product(x, task.w_q, n, task.input_size, inner);
-  const auto k = Product(x, task.w_k, n, task.input_size, inner);
-  const auto v = Product(x, task.w_v, n, task.input_size, inner);
-  Reference result;
-  std::vector<double> context(n * inner);
-  for (int64_t h = 0; h < task.heads; ++h) {
-    for (int64_t i = 0; i < n; ++i) {
-      std::vector<double> scores(n, -kInfinity), weights(n);
-      const int64_t last = task.causal ? i : n - 1;
-      double highest = -kInfinity, sum = 0;
-      for (int64_t j = 0; j <= last; ++j) {
-        scores[j] = 0;
-        for (int64_t d = h * size; d < (h + 1) * size; ++d) {
-          scores[j] += q[i * inner + d] * k[j * inner + d] / std::sqrt(static_cast<double>(size));
-        }
-        highest = std::max(highest, scores[j]);
-      }
-      for (int64_t j = 0; j <= last; ++j) sum += weights[j] = std::exp(scores[j] - highest);
-      for (int64_t j = 0; j < n; ++j) {
-        weights[j] /= sum;
-        for (int64_t d = h * size; d < (h + 1) * size; ++d) {
-          context[i * inner + d] += weights[j] * v[j * inner + d];
-        }
-      }
-      result.scores.insert(result.scores.end(), scores.begin(), scores.end());
-      result.weights.insert(result.weights.end(), weights.begin(), weights.end());
-    }
-  }
-  result.output = Product(context, task.w_o, n, inner, task.output_size);
-  return result;
-}
-
-TEST(SelfAttentionTest, AgreesWithLoopsOverRandomShapes) {
-  for (uint32_t seed = 0; seed < 200; ++seed) {
-    SCOPED_TRACE(seed);
-    Random random(seed);
-    SelfAttentionTask task = RandomSelfAttention(random);
-    const Reference expected = NaiveSelfAttention(task);
-    RunSelfAttention(task);
-    ExpectClose(task.scores, expected.scores);
-    ExpectClose(task.weights, expected.weights);
-    ExpectClose(task.output, expected.output);
-    if (HasFailure()) return;
-  }
-}
-
-TEST(SelfAttentionTest, PositionsAreSinesAndCosinesOfThePaper) {
-  std::vector<float> rows(3 * 4, 1.f);
-  AddSinusoidalPositions(3, 4, rows);
-  EXPECT_EQ(rows[0], 1.f);
-  EXPECT_EQ(rows[1], 2.f);
-  EXPECT_FLOAT_EQ(rows[8], static_cast<float>(1 + std::sin(2.0)));
-  EXPECT_FLOAT_EQ(rows[9], static_cast<float>(1 + std::cos(2.0)));
-  EXPECT_FLOAT_EQ(rows[10], static_cast<float>(1 + std::sin(0.02)));
-  EXPECT_FLOAT_EQ(rows[11], static_cast<float>(1 + std::cos(0.02)));
-}
-
-TEST(SelfAttentionTest, RepeatingAWordMakesTheSameRowUnlessPositionsAreAdded) {
-  Random random(11);
-  SelfAttentionTask task{.rows = 2,
-                         .input_size = 4,
-                         .inner_size = 4,
-                         .output_size = 4,
-                         .w_q = Normals(random, 16),
-                         .w_k = Normals(random, 16),
-                         .w_v = Normals(random, 16),
-                         .w_o = Normals(random, 16)};
-  task.input = {1, 2, 3, 4, 1, 2, 3, 4};
-  RunSelfAttention(task);
-  EXPECT_TRUE(std::equal(task.output.begin(), task.output.begin() + 4, task.output.begin() + 4));
-  task.sinusoidal_positions = true;
-  RunSelfAttention(task);
-  EXPECT_FALSE(std::equal(task.output.begin(), task.output.begin() + 4, task.output.begin() + 4));
 }
 
 }  // namespace
