@@ -1,28 +1,36 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "absl/status/statusor.h"
 #include "nlohmann/json.hpp"
 
 namespace attnd {
 
-// Parses an untrusted JSON text: bounded depth, no exceptions, duplicate keys refused. `name` is the file, for
-// messages.
+// Limits on what an untrusted JSON text may make us build; its size is limited by whoever reads it.
+inline constexpr size_t kJsonDepthMax = 64;
+inline constexpr size_t kJsonValuesMax = 1'000'000;
+
+// Parses an untrusted JSON text: bounded depth and number of values, no exceptions, duplicate keys
+// refused, and so are NUL bytes, text that is not UTF-8, and numbers that no double holds. `name`
+// is the file, for messages.
 absl::StatusOr<nlohmann::json> ParseJson(std::string_view text, std::string_view name);
 
-// Reads typed fields of one JSON object, keeping the first error, so that a caller reads all fields and checks once.
-// Messages name the file, the field, what it holds and what was wanted.
+// The reason out of what nlohmann's parser says, in one printable line: for those who run its SAX
+// interface.
+std::string JsonErrorReason(std::string_view what);
+
+// Reads typed fields of one JSON object, keeping the first error, so that a caller reads all fields
+// and checks once. Messages name the file, the field, what it holds and what was wanted. After an
+// error, fields read as the least value allowed, false or empty.
 class JsonFields {
  public:
   // `object` must outlive this. Anything but an object is an error.
   JsonFields(const nlohmann::json& object, std::string name);
 
-  // Required; within [min, max].
+  // Required; within [min, max]. A whole number: 12.0 is none.
   int64_t Int(std::string_view key, int64_t min, int64_t max);
   // Absent or null: `fallback`.
   int64_t IntOr(std::string_view key, int64_t min, int64_t max, int64_t fallback);
@@ -39,6 +47,11 @@ class JsonFields {
 
  private:
   const nlohmann::json* Find(std::string_view key) const;
+  // As Find, but absence is recorded as an error.
+  const nlohmann::json* Require(std::string_view key);
+  int64_t IntOf(const nlohmann::json& value, std::string_view key, int64_t min, int64_t max);
+  double NumberOf(const nlohmann::json& value, std::string_view key, double min, double max);
+  std::string StringOf(const nlohmann::json& value, std::string_view key);
 
   const nlohmann::json& object_;
   std::string name_;
