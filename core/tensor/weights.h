@@ -9,58 +9,44 @@
 
 #include "absl/status/statusor.h"
 #include "core/base/model_dir.h"
+#include "core/tensor/safetensors.h"
 
 namespace attnd {
 
-enum class StoredType { kF32, kF16, kBF16, kOther };
-
-// One tensor of a safetensors file, as its header declares it, after every check.
-struct TensorEntry {
-  StoredType type = StoredType::kOther;
-  std::string type_name;  // As written: "F32", "I64".
-  std::vector<int64_t> shape;
-  uint64_t begin = 0;  // In the data part of the file, in bytes.
-  uint64_t end = 0;
-};
-
-// The header of a safetensors file: names in order, each with what it declares.
-using SafetensorsHeader = std::map<std::string, TensorEntry, std::less<>>;
-
-// Limits on what an untrusted header may declare. Real headers are below 1 MiB.
-inline constexpr uint64_t kSafetensorsHeaderBytesMax = 8u << 20;
-inline constexpr size_t kSafetensorsTensorsMax = 65'536;
-inline constexpr size_t kSafetensorsRankMax = 8;
-
-// Checks and reads a header (the JSON part, without the 8 length bytes). Every offset lies within `data_bytes`; the
-// tensors cover the data with no hole and no overlap; lengths agree with shape and type; products do not overflow;
-// no key appears twice. Pure: no file, no allocation beyond the header's own size.
-absl::StatusOr<SafetensorsHeader> ParseSafetensorsHeader(std::string_view json, uint64_t data_bytes);
-
-// Checks a file's first bytes: the 8-byte length field against the file's size and the limit.
-absl::StatusOr<uint64_t> SafetensorsHeaderBytes(std::span<const std::byte, 8> length_field, uint64_t file_bytes);
-
-// The weights of a model directory: `model.safetensors`, or the shards that `model.safetensors.index.json` names.
-// Opening reads headers only. Immutable after Open; Read may be called from several threads.
+// The weights of a model directory: `model.safetensors`, or the shards that
+// `model.safetensors.index.json` names where there is no such file. Opening reads headers only.
+// Immutable after Open; Read may be called from several threads.
 class Weights {
  public:
+  static constexpr uint64_t kFileBytesMax = uint64_t{64} << 30;
+  static constexpr size_t kShardsMax = 1024;
+
   static absl::StatusOr<Weights> Open(const ModelDir& dir);
 
-  bool Has(std::string_view name) const;
+  bool Has(std::string_view name) const { return Find(name) != nullptr; }
   // nullptr if there is none.
   const TensorEntry* Find(std::string_view name) const;
   // Every tensor's name, sorted.
   std::vector<std::string> Names() const;
   // The type of the largest tensor: what the checkpoint "is" ("F32", "F16", "BF16").
-  std::string_view checkpoint_type() const;
+  std::string_view checkpoint_type() const { return checkpoint_type_; }
   // The sum of all tensors' elements.
-  uint64_t element_count() const;
+  uint64_t element_count() const { return element_count_; }
 
-  // Reads tensor `name` as f32 (F16 and BF16 are widened, exactly) into `out`, whose size is the product of `shape`.
-  // kNotFound if there is none; kInvalidArgument for another shape or type. NaN and Inf are refused.
-  absl::Status Read(std::string_view name, std::span<const int64_t> shape, std::span<float> out) const;
+  // OK if tensor `name` is there, has `shape`, and a type that Read takes. Reads no data.
+  absl::Status Check(std::string_view name, std::span<const int64_t> shape) const;
+
+  // Reads tensor `name` as f32 (F16 and BF16 are widened, exactly) into `out`, whose size is the
+  // product of `shape`. kNotFound if there is none; kInvalidArgument for another shape or type. NaN
+  // and Inf are refused.
+  absl::Status Read(std::string_view name, std::span<const int64_t> shape,
+                    std::span<float> out) const;
 
   // The weight files' names in the directory, for the digest and for messages.
   const std::vector<std::string>& file_names() const { return file_names_; }
+  // The same files, open: what Read reads, even if the directory has changed since. Besides those,
+  // sharded weights have their index, which decides nothing that the shards do not.
+  const std::vector<ModelFile>& files() const { return files_; }
 
  private:
   struct Located {
@@ -68,11 +54,16 @@ class Weights {
     TensorEntry entry;
   };
   Weights() = default;
+  absl::Status AddFile(const ModelDir& dir, const std::string& name);
+  absl::Status OpenShards(const ModelDir& dir);
+  void Summarize();
 
   std::vector<ModelFile> files_;
   std::vector<std::string> file_names_;
   std::vector<uint64_t> data_begins_;  // Where each file's data part begins.
   std::map<std::string, Located, std::less<>> tensors_;
+  std::string checkpoint_type_;
+  uint64_t element_count_ = 0;
 };
 
 }  // namespace attnd
