@@ -7,8 +7,9 @@
 
 namespace attnd {
 
-// The vocabulary that architectures are described in. A family (core/model/families.cc) is a function from a
-// config.json to an ArchSpec, and a table of weight names; no code below knows a family's name.
+// The vocabulary that architectures are described in. A family (core/model/families.cc) is a
+// function from a config.json to an ArchSpec, and a table of weight names; no code below knows a
+// family's name.
 
 enum class Activation { kNone, kGeluErf, kGeluTanh, kRelu, kTanh };
 enum class NormAt { kAfter };
@@ -31,7 +32,8 @@ struct StackSpec {
   Activation activation = Activation::kGeluErf;
 };
 
-// "Our name <- their name", with {i} for the layer's number and a trailing `*` for `weight` and `bias`.
+// "Our name <- their name", with {i} for the layer's number and a trailing `*` for `weight` and
+// `bias`.
 struct NameRule {
   std::string_view ours;
   std::string_view theirs;
@@ -45,6 +47,9 @@ struct ArchSpec {
   EmbedSpec embed;
   StackSpec encoder;
   std::span<const NameRule> names;
+  // What a checkpoint may put before their names: nothing, or the name of the part in another
+  // task's model.
+  std::span<const std::string_view> prefixes;
 };
 
 }  // namespace attnd

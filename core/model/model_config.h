@@ -1,0 +1,41 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "core/base/model_dir.h"
+#include "core/model/arch.h"
+#include "core/tensor/weights.h"
+
+namespace attnd {
+
+inline constexpr uint64_t kConfigBytesMax = 1u << 20;
+inline constexpr uint64_t kTokenizerBytesMax = 64u << 20;
+
+// What a model directory says about its model, besides weights and tokenizer.
+struct ModelConfig {
+  ArchSpec arch;
+  // From the sentence-transformers files; without them the mean of all rows, not normalized.
+  Pooling pooling = Pooling::kMean;
+  bool normalize = false;
+  int32_t length_default =
+      0;  // max_seq_length of sentence_bert_config.json, else the position table's length.
+  // The files that the above was read from, sorted.
+  std::vector<std::string> files;
+};
+
+// Reads config.json and, where present, modules.json, the pooling module's config and
+// sentence_bert_config.json. What would change answers and is not supported (another module,
+// another pooling, lower-casing outside the tokenizer) is an error that names file and field.
+absl::StatusOr<ModelConfig> ReadModelConfig(const ModelDir& dir);
+
+// SHA-256, as 64 hexadecimal digits, over all that changes an answer: `precision` (how it is
+// computed: "f32"), and name, size and content of tokenizer.json, the weight files and
+// `config.files`. Its first 16 digits are the model's version.
+absl::StatusOr<std::string> ModelDigest(const ModelDir& dir, const ModelConfig& config,
+                                        const Weights& weights, std::string_view precision);
+
+}  // namespace attnd
