@@ -12,6 +12,8 @@ namespace {
 // least (1 MiB), which leaves room for the queries, keys and values.
 constexpr int64_t kScoresBytesMax = 256 << 10;
 constexpr int64_t kTileQueriesMin = 16;
+// What a primitive may want of its own; checked when it is made.
+constexpr size_t kScratchpadBytesMax = 4 << 20;
 
 // Queries a call: all, unless one head's scores alone would leave the cache.
 int64_t TileQueries(int64_t length) {
@@ -38,8 +40,12 @@ absl::StatusOr<std::unique_ptr<const AttentionKernels>> AttentionKernels::Make(c
   if (const int64_t left = shape.length % queries; left != 0) {
     ASSIGN_OR_RETURN(tail, MakeTile(shape, group, left));
   }
-  return std::unique_ptr<const AttentionKernels>(
+  std::unique_ptr<const AttentionKernels> kernels(
       new AttentionKernels(shape, group, std::move(full), std::move(tail)));
+  if (kernels->workspace_bytes() > WorkspaceBytesMax(shape.length)) {
+    return absl::ResourceExhaustedError("oneDNN wants more scratch memory than a worker has");
+  }
+  return kernels;
 }
 
 absl::StatusOr<AttentionKernels::Tile> AttentionKernels::MakeTile(const Shape& shape, int64_t group,
@@ -97,6 +103,14 @@ size_t AttentionKernels::workspace_bytes() const {
       static_cast<size_t>(group_ * full_.queries * shape_.length) * sizeof(float);
   // The workspace rounds each of the two up to a cache line.
   return weights + std::max(scratchpad(full_), tail_ ? scratchpad(*tail_) : 0) + 128;
+}
+
+size_t AttentionKernels::WorkspaceBytesMax(int64_t length_max) {
+  // The scores of one call: within the budget, or the smallest tile of a sequence so long that even
+  // that passes it.
+  const int64_t scores =
+      std::max(kScoresBytesMax, kTileQueriesMin * length_max * static_cast<int64_t>(sizeof(float)));
+  return static_cast<size_t>(scores) + kScratchpadBytesMax;
 }
 
 absl::StatusOr<std::shared_ptr<const AttentionKernels>> AttentionKernelCache::Get(

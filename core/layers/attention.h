@@ -35,7 +35,10 @@ class AttentionKernels {
   // The rows of `qkv` are [Q | K | V], each heads * head_size wide and Q already scaled by
   // 1/sqrt(head_size); `context` is [length, heads * head_size].
   void Run(const float* qkv, Workspace& workspace, float* context) const;
+  // The bytes of workspace that Run takes.
   size_t workspace_bytes() const;
+  // A bound on it over all lengths up to `length_max`.
+  static size_t WorkspaceBytesMax(int64_t length_max);
   // What the kernels are called: scores, softmax, weighted sum.
   std::string_view scores_implementation() const { return full_.scores.implementation(); }
   std::string_view softmax_implementation() const { return full_.softmax.implementation(); }

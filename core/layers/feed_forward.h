@@ -32,7 +32,8 @@ class FeedForward {
   }
 
   size_t bytes() const { return up_.bytes() + down_.bytes(); }
-  int64_t inner() const { return up_.out(); }
+  const Linear& up() const { return up_; }
+  const Linear& down() const { return down_; }
 
  private:
   Linear up_, down_;

@@ -18,6 +18,7 @@ class Linear {
   Linear(const DenseKernels* kernels, std::span<const float> weight, std::span<const float> bias);
 
   int64_t out() const { return kernels_->shape().out; }
+  const DenseKernels& kernels() const { return *kernels_; }
   size_t bytes() const { return packed_.bytes() + bias_.size() * sizeof(float); }
 
   // x [rows, in] and y [rows, out], dense, rows a multiple of kRowStep; they must not overlap.

@@ -1,0 +1,90 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "core/base/packed_batch.h"
+#include "core/layers/attention.h"
+#include "core/layers/embed.h"
+#include "core/layers/feed_forward.h"
+#include "core/model/arch.h"
+#include "core/model/model_info.h"
+#include "core/model/task.h"
+#include "core/tensor/workspace.h"
+
+namespace attnd {
+
+// Reads the tensor of that name ("encoder.3.ffn.up.weight", see families.cc), of that shape, into
+// `out`.
+using TensorReader = absl::FunctionRef<absl::Status(
+    std::string_view name, std::span<const int64_t> shape, std::span<float> out)>;
+
+// A stack of transformer layers as an ArchSpec describes it: rows in, contextualized rows out.
+// Const after Load and shared by all workers; what changes is in each worker's Scratch.
+class Encoder {
+ public:
+  struct Options {
+    int32_t batch_rows_max = 4096;  // The most rows that one Run is given.
+    bool pooler = false;            // Load the pooler's weights.
+  };
+  static absl::StatusOr<std::unique_ptr<const Encoder>> Load(const ArchSpec& arch,
+                                                             const Options& options,
+                                                             TensorReader read);
+
+  // What one worker needs besides the model; sized once, so that Run allocates nothing of its own.
+  class Scratch {
+   public:
+    explicit Scratch(const Encoder& encoder);
+    Workspace& workspace() { return workspace_; }
+
+   private:
+    friend class Encoder;
+    Workspace workspace_;
+    PackedBatch batch_;
+    std::vector<std::shared_ptr<const AttentionKernels>> attention_;  // One for each sequence.
+  };
+
+  // Runs the tasks as one packed batch and fills their outputs, which have their sizes. A task's
+  // answer is the same, bit for bit, whoever shares the batch. kResourceExhausted if oneDNN cannot
+  // make a kernel for a new length.
+  absl::Status Run(std::span<EncodeTask* const> tasks, Scratch& scratch) const;
+
+  const ArchSpec& arch() const { return arch_; }
+  bool has_pooler() const { return pooler_.has_value(); }
+  std::vector<KernelChoice> Kernels() const;
+  size_t weight_bytes() const;
+
+ private:
+  struct Layer {
+    Linear qkv, out;
+    Norm attention_norm;
+    FeedForward ffn;
+    Norm ffn_norm;
+  };
+  class Loader;
+
+  Encoder(const ArchSpec& arch, const Options& options);
+  size_t WorkspaceBytes() const;
+  void EmbedBatch(std::span<EncodeTask* const> tasks, const PackedBatch& batch, Matrix x) const;
+  void RunLayer(const Layer& layer, Scratch& scratch, Matrix x) const;
+  void Attend(Scratch& scratch, ConstMatrix qkv, Matrix context) const;
+  void Pool(std::span<EncodeTask* const> tasks, Scratch& scratch, ConstMatrix x) const;
+  void RunPooler(std::span<EncodeTask* const> tasks, Scratch& scratch, ConstMatrix x) const;
+
+  ArchSpec arch_;
+  Options options_;
+  std::unique_ptr<DenseKernelCache> dense_kernels_;
+  std::unique_ptr<AttentionKernelCache> attention_kernels_;
+  std::optional<Embed> embed_;
+  std::vector<Layer> layers_;
+  std::optional<Linear> pooler_;
+};
+
+}  // namespace attnd

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/model/arch.h"
+
+namespace attnd {
+
+struct KernelChoice {
+  std::string layer;           // "attention.qkv"
+  std::string implementation;  // "jit_1x1:avx2"
+  std::string reason;
+};
+
+// What was loaded, and how it is computed.
+struct ModelInfo {
+  std::string family;
+  std::string version;  // Digest over all that changes an answer: 16 hexadecimal digits.
+  int32_t hidden = 0;
+  int32_t layers = 0;
+  int32_t heads = 0;
+  int32_t vocabulary = 0;
+  int32_t token_types = 0;
+  int32_t length_max = 0;      // What the position table allows.
+  int32_t length_default = 0;  // sentence_bert_config.json, else length_max.
+  Pooling pooling = Pooling::kMean;
+  bool normalize = false;
+  bool has_pooler = false;
+  std::string dtype;             // "f32"
+  std::string checkpoint_dtype;  // "F32", "F16", "BF16"
+  std::vector<KernelChoice> kernels;
+  std::vector<std::string> leftovers;  // Tensors of the checkpoint that nothing uses.
+  uint64_t weight_bytes = 0;           // Of the packed weights.
+};
+
+}  // namespace attnd
