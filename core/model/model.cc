@@ -1,0 +1,75 @@
+#include "core/model/model.h"
+
+#include <algorithm>
+
+#include "core/base/status_macros.h"
+#include "core/base/strings.h"
+#include "core/model/model_config.h"
+#include "core/model/weight_names.h"
+#include "core/tensor/weights.h"
+
+namespace attnd {
+namespace {
+
+constexpr std::string_view kPrecision = "f32";
+constexpr size_t kVersionDigits = 16;
+
+// A checkpoint's tensors in f32 must fit here; beyond it is no encoder that a CPU serves, or a lie.
+constexpr uint64_t kWeightBytesMax = uint64_t{64} << 30;
+
+ModelInfo Describe(const ModelConfig& config, const Weights& weights, const NamedWeights& named) {
+  const ArchSpec& arch = config.arch;
+  return {
+      .family = std::string(arch.family),
+      .hidden = arch.hidden,
+      .layers = arch.encoder.layers,
+      .heads = arch.encoder.heads,
+      .vocabulary = arch.vocabulary,
+      .token_types = arch.embed.token_types,
+      .length_max = arch.embed.positions - arch.embed.position_offset,
+      .length_default = config.length_default,
+      .pooling = config.pooling,
+      .normalize = config.normalize,
+      .has_pooler = named.has_pooler(),
+      .dtype = std::string(kPrecision),
+      .checkpoint_dtype = std::string(weights.checkpoint_type()),
+      .leftovers = named.leftovers(),
+  };
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<const Model>> Model::Load(const ModelDir& dir,
+                                                         const Options& options) {
+  ASSIGN_OR_RETURN(const ModelConfig config, ReadModelConfig(dir));
+  ASSIGN_OR_RETURN(const Weights weights, Weights::Open(dir));
+  ASSIGN_OR_RETURN(const NamedWeights named,
+                   NamedWeights::Open(config.arch, weights, kWeightBytesMax));
+  ModelInfo info = Describe(config, weights, named);
+  if (info.pooling == Pooling::kPooler && !info.has_pooler) {
+    return absl::InvalidArgumentError("the pooling is the model's pooler, which has no weights");
+  }
+  ASSIGN_OR_RETURN(
+      std::unique_ptr<const Encoder> encoder,
+      Encoder::Load(config.arch,
+                    {.batch_rows_max = std::max(options.batch_rows_max, info.length_max),
+                     .pooler = info.has_pooler},
+                    [&](std::string_view name, std::span<const int64_t> shape,
+                        std::span<float> out) { return named.Read(name, shape, out); }));
+  ASSIGN_OR_RETURN(const std::string digest, ModelDigest(dir, config, weights, kPrecision));
+  info.version = digest.substr(0, kVersionDigits);
+  info.kernels = encoder->Kernels();
+  info.weight_bytes = encoder->weight_bytes();
+  return std::unique_ptr<const Model>(new Model(std::move(info), std::move(encoder)));
+}
+
+void Model::SizeOutputs(EncodeTask& task) const {
+  const auto hidden = static_cast<size_t>(info_.hidden);
+  const size_t rows_size =
+      task.embeddings.empty() ? task.ids.size() * hidden : task.embeddings.size();
+  task.rows_out.resize(task.return_rows ? rows_size : 0);
+  task.pooled_out.resize(task.pooling ? hidden : 0);
+  task.hidden_out.resize(task.hidden_layers.size() * rows_size);
+}
+
+}  // namespace attnd
