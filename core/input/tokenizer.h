@@ -31,40 +31,49 @@ struct Tokenized {
   };
   std::vector<int32_t> ids;
   std::vector<int32_t> types;
-  std::vector<Offset> offsets;         // {0, 0} for special tokens.
-  std::vector<int32_t> text_indices;   // 0, 1, or -1 for special tokens.
-  std::vector<uint8_t> special;        // 1 for special tokens.
+  std::vector<Offset> offsets;        // {0, 0} for special tokens.
+  std::vector<int32_t> text_indices;  // 0, 1, or -1 for special tokens.
+  std::vector<uint8_t> special;       // 1 for special tokens.
   std::vector<std::string> strings;
   bool truncated = false;
   int32_t length_before_truncation = 0;
 };
 
-// A Hugging Face `tokenizer.json`, run by the tokenizers crate. Const after Load and safe to use from many threads.
-// Truncation and padding that the file asks for are switched off; the options decide.
+// Why Tokenizer::Encode refused an input.
+enum class TokenizeFailure { kNone, kNotUtf8, kTooLong, kOther };
+TokenizeFailure ReasonOf(const absl::Status& status);
+
+// A Hugging Face `tokenizer.json`, run by the tokenizers crate. Const after Load and safe to use
+// from many threads. Truncation and padding that the file asks for are switched off; the options
+// decide.
 class Tokenizer {
  public:
   // `json` is the file's content. Errors say what is wrong with it, in one line.
   static absl::StatusOr<std::unique_ptr<const Tokenizer>> Load(std::string_view json);
   ~Tokenizer();
 
-  // `text` (and `pair`) must be UTF-8: kInvalidArgument with the byte position if not. A text with more tokens than
-  // length_max is kInvalidArgument with both numbers under Truncation::kError; so is a pair or a limit that cannot be
-  // met because special tokens alone need more.
+  // `text` (and `pair`) must be UTF-8: kInvalidArgument with the byte position if not. A text with
+  // more tokens than length_max is kInvalidArgument with both numbers under Truncation::kError; so
+  // is a limit that cannot be met because the special tokens alone need more. Messages go on from
+  // the input's name ("inputs[3]" + " has 700 tokens, …") and quote no text; ReasonOf tells the
+  // kinds apart. An empty pair is no pair, as in transformers.
   absl::StatusOr<Tokenized> Encode(std::string_view text, std::optional<std::string_view> pair,
                                    const TokenizeOptions& options) const;
 
   // The token string of an id; nullopt if there is none.
   std::optional<std::string> TokenOf(int32_t id) const;
+  // The text of `ids`; kInvalidArgument if one is outside [0, id_end).
   absl::StatusOr<std::string> Decode(std::span<const int32_t> ids, bool skip_special_tokens) const;
   // Added tokens included.
   int32_t vocabulary_size() const;
-  // One above the largest id. A model whose embedding table is smaller does not belong to this tokenizer.
+  // One above the largest id. A model whose embedding table is smaller does not belong to this
+  // tokenizer.
   int32_t id_end() const;
 
  private:
   struct Handle;
-  explicit Tokenizer(std::unique_ptr<Handle> handle);
-  std::unique_ptr<Handle> handle_;
+  explicit Tokenizer(std::unique_ptr<const Handle> handle);
+  std::unique_ptr<const Handle> handle_;
 };
 
 }  // namespace attnd
