@@ -33,12 +33,13 @@ struct JobTimings {
 // together.
 struct Job {
   // Called exactly once, from a worker or from whoever cancels or shuts down; never under the
-  // engine's lock. OK, or kCancelled, kDeadlineExceeded, kUnavailable (shut down before it ran),
-  // kInternal (the step failed).
+  // engine's lock. OK, or kCancelled, kDeadlineExceeded, kUnavailable (shut down before it was
+  // finished), kInternal (the step failed).
   using Done = absl::AnyInvocable<void(std::unique_ptr<Job> job, absl::Status status)>;
 
-  int32_t rows =
-      0;  // Token rows that a step of this job adds to a batch; 1 .. BatchLimits::rows_max.
+  // Token rows that a step of this job adds to a batch; 1 .. BatchLimits::rows_max. Step may change
+  // it for the next one.
+  int32_t rows = 0;
   int32_t steps = 1;   // Steps still to run. An encoder job has one; a generation would have n.
   uint64_t bytes = 0;  // Of input and output that waiting in the queue keeps alive.
   Clock::time_point deadline = Clock::time_point::max();
@@ -61,12 +62,13 @@ class Executor {
 };
 using ExecutorFactory = absl::AnyInvocable<std::unique_ptr<Executor>(int worker)>;
 
-// What the engine says about a batch that it has just run. Plain data, so that core needs no
+// What the engine says about a batch that it has just run. Data alone, so that core needs no
 // metrics library.
 struct BatchReport {
   int32_t sequences = 0;
   int32_t rows = 0;
   double compute_seconds = 0;
+  absl::Status status = {};  // Of the step, with the reason, which the jobs are not told.
 };
 
 }  // namespace attnd

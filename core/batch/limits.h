@@ -1,0 +1,30 @@
+#pragma once
+
+#include <cstdint>
+
+#include "core/batch/job.h"
+
+namespace attnd {
+
+// A batch's budget: what one step of one worker may hold.
+struct BatchLimits {
+  int32_t rows_max = 4096;  // Token rows.
+  int32_t sequences_max = 1024;
+  // How long a batch that is not full waits for more. 0: it never waits.
+  Clock::duration delay_max{0};
+};
+
+// The queue's bounds, on what waits: what runs has left it. What would pass one of them is refused
+// at once. Jobs in progress wait between their steps, too, and are never refused, so that the queue
+// may hold up to one batch for each worker more than this.
+struct QueueLimits {
+  int64_t rows_max = 16'384;
+  int64_t jobs_max = 256;
+  int64_t bytes_max = 64 << 20;
+};
+
+struct QueueDepth {
+  int64_t rows = 0, jobs = 0, bytes = 0;
+};
+
+}  // namespace attnd
