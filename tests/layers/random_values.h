@@ -27,6 +27,15 @@ inline std::vector<float> Normals(Random& random, int64_t count) {
   return values;
 }
 
+// Uniform in [-1, 1].
+inline std::vector<float> RandomFloats(int64_t count, uint32_t seed) {
+  Random random(seed);
+  std::uniform_real_distribution<float> uniform(-1, 1);
+  std::vector<float> values(count);
+  for (float& value : values) value = uniform(random);
+  return values;
+}
+
 // As weights are: products with rows of ordinary size stay of ordinary size.
 inline std::vector<float> Weights(Random& random, int64_t rows, int64_t columns) {
   std::vector<float> values = Normals(random, rows * columns);

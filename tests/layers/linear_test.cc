@@ -1,0 +1,167 @@
+// Goal: a Linear computes what its formula says, for any number of rows, and a row's bits depend on
+// nothing else. Method: naive double loops over random numbers; the same row at many places and row
+// counts, compared bit for bit.
+#include "core/layers/linear.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "core/layers/feed_forward.h"
+#include "gtest/gtest.h"
+#include "tests/layers/random_values.h"
+
+namespace attnd {
+namespace {
+
+using onednn::Epilogue;
+
+constexpr size_t kWorkspaceBytes = 64 << 20;
+
+double Apply(Epilogue epilogue, double value, double before) {
+  switch (epilogue) {
+    case Epilogue::kNone:
+      return value;
+    case Epilogue::kGeluErf:
+      return 0.5 * value * (1 + std::erf(value / std::sqrt(2.0)));
+    case Epilogue::kGeluTanh:
+      return 0.5 * value *
+             (1 + std::tanh(std::sqrt(2 / M_PI) * (value + 0.044715 * value * value * value)));
+    case Epilogue::kRelu:
+      return std::max(value, 0.0);
+    case Epilogue::kTanh:
+      return std::tanh(value);
+    case Epilogue::kAddToOutput:
+      return value + before;
+  }
+  return std::nan("");
+}
+
+struct Case {
+  int64_t in, out;
+  Epilogue epilogue;
+};
+
+class LinearTest : public ::testing::TestWithParam<Case> {
+ protected:
+  LinearTest() : workspace_(kWorkspaceBytes) { onednn::UseOneThread(); }
+
+  void SetUp() override {
+    const auto [in, out, epilogue] = GetParam();
+    const auto kernels = cache_.Get({in, out, epilogue});
+    ASSERT_TRUE(kernels.ok()) << kernels.status();
+    weight_ = RandomFloats(in * out, 1);
+    bias_ = RandomFloats(out, 2);
+    linear_.emplace(*kernels, weight_, bias_);
+    workspace_.Poison();
+  }
+
+  std::vector<float> Run(std::vector<float> x, std::vector<float> y) {
+    const auto [in, out, epilogue] = GetParam();
+    const int64_t rows = static_cast<int64_t>(x.size()) / in;
+    linear_->Run({x.data(), rows, in, in}, workspace_, {y.data(), rows, out, out});
+    return y;
+  }
+
+  DenseKernelCache cache_;
+  Workspace workspace_;
+  std::vector<float> weight_, bias_;
+  std::optional<Linear> linear_;
+};
+
+TEST_P(LinearTest, AgreesWithNaiveLoops) {
+  const auto [in, out, epilogue] = GetParam();
+  for (const int64_t rows : {8, 40, 56, 200}) {
+    const std::vector<float> x = RandomFloats(rows * in, 3);
+    const std::vector<float> before = RandomFloats(rows * out, 4);
+    const std::vector<float> y = Run(x, before);
+    for (int64_t row = 0; row < rows; ++row) {
+      for (int64_t column = 0; column < out; ++column) {
+        double sum = bias_[column];
+        for (int64_t k = 0; k < in; ++k) {
+          sum += double{x[row * in + k]} * weight_[column * in + k];
+        }
+        const double expected = Apply(epilogue, sum, before[row * out + column]);
+        // An f32 sum of `in` products of numbers up to 1; the activations' polynomials add a few
+        // ulp.
+        ASSERT_NEAR(y[row * out + column], expected, 2e-7 * static_cast<double>(in) + 2e-6)
+            << "row " << row << " of " << rows << ", column " << column;
+      }
+    }
+  }
+}
+
+TEST_P(LinearTest, ARowHasTheSameBitsAtEveryPlaceAndRowCount) {
+  const auto [in, out, epilogue] = GetParam();
+  const std::vector<float> probe = RandomFloats(in, 5);
+  std::vector<float> expected;
+  for (int64_t rows = kRowStep; rows <= 1032; rows += (rows < 128 ? kRowStep : 13 * kRowStep)) {
+    for (const int64_t place : {int64_t{0}, rows / 3, rows - 1}) {
+      std::vector<float> x = RandomFloats(rows * in, static_cast<uint32_t>(rows));
+      std::copy(probe.begin(), probe.end(), x.begin() + place * in);
+      const std::vector<float> y = Run(x, std::vector<float>(rows * out, 0.25f));
+      const std::vector<float> row(y.begin() + place * out, y.begin() + (place + 1) * out);
+      if (expected.empty()) expected = row;
+      ASSERT_EQ(std::memcmp(row.data(), expected.data(), row.size() * sizeof(float)), 0)
+          << rows << " rows, place " << place;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Shapes, LinearTest,
+    ::testing::Values(Case{48, 144, Epilogue::kNone}, Case{48, 48, Epilogue::kAddToOutput},
+                      Case{48, 96, Epilogue::kGeluErf}, Case{37, 29, Epilogue::kGeluTanh},
+                      Case{16, 24, Epilogue::kRelu}, Case{48, 48, Epilogue::kTanh},
+                      Case{384, 1536, Epilogue::kGeluErf}, Case{384, 384, Epilogue::kAddToOutput}));
+
+TEST(DenseKernelsTest, ChosenKernelsArePrepackedAndShared) {
+  onednn::UseOneThread();
+  DenseKernelCache cache;
+  const auto kernels = cache.Get({64, 192, Epilogue::kNone});
+  ASSERT_TRUE(kernels.ok()) << kernels.status();
+  const std::string name = (*kernels)->implementation();
+  EXPECT_TRUE(name.starts_with("brg") || name.starts_with("jit_1x1")) << name;
+  EXPECT_FALSE((*kernels)->reason().empty());
+  EXPECT_EQ(*cache.Get({64, 192, Epilogue::kNone}), *kernels);
+}
+
+TEST(DenseKernelsTest, LargestTakesTheBiggestCountThatFits) {
+  onednn::UseOneThread();
+  const auto kernels = DenseKernels::Choose({16, 16, Epilogue::kNone});
+  ASSERT_TRUE(kernels.ok()) << kernels.status();
+  EXPECT_EQ((*kernels)->Largest(8).rows, 8);
+  EXPECT_EQ((*kernels)->Largest(40).rows, 32);
+  EXPECT_EQ((*kernels)->Largest(511).rows, 384);
+  EXPECT_EQ((*kernels)->Largest(100'000).rows, kRowCounts.back());
+}
+
+TEST(FeedForwardTest, InPlaceAndByTilesItIsTheSumOfItsParts) {
+  onednn::UseOneThread();
+  constexpr int64_t kHidden = 32, kInner = 64, kRows = FeedForward::kTileRows + 24;
+  DenseKernelCache cache;
+  const auto up_kernels = cache.Get({kHidden, kInner, Epilogue::kGeluErf});
+  const auto down_kernels = cache.Get({kInner, kHidden, Epilogue::kAddToOutput});
+  ASSERT_TRUE(up_kernels.ok() && down_kernels.ok());
+  const auto up = RandomFloats(kHidden * kInner, 1), up_bias = RandomFloats(kInner, 2);
+  const auto down = RandomFloats(kHidden * kInner, 3), down_bias = RandomFloats(kHidden, 4);
+  Workspace workspace(kWorkspaceBytes);
+  workspace.Poison();
+
+  const std::vector<float> x = RandomFloats(kRows * kHidden, 5);
+  std::vector<float> inner(kRows * kInner), expected = x, y = x;
+  Linear(*up_kernels, up, up_bias)
+      .Run({x.data(), kRows, kHidden, kHidden}, workspace, {inner.data(), kRows, kInner, kInner});
+  Linear(*down_kernels, down, down_bias)
+      .Run({inner.data(), kRows, kInner, kInner}, workspace,
+           {expected.data(), kRows, kHidden, kHidden});
+
+  const FeedForward ffn(Linear(*up_kernels, up, up_bias), Linear(*down_kernels, down, down_bias));
+  const Matrix in_place{y.data(), kRows, kHidden, kHidden};
+  ffn.Run(in_place, workspace, in_place);
+  EXPECT_EQ(y, expected);
+}
+
+}  // namespace
+}  // namespace attnd
