@@ -36,20 +36,21 @@ step_summary() {
   fi
 }
 
-# build PRESET [TARGET...]: configures when needed and builds.
+# configure PRESET [-DNAME=VALUE...]: quiet, unless it fails.
+configure() {
+  local log status=0
+  log=$(mktemp)
+  (cd "$root_dir" && cmake --preset "$@" >"$log" 2>&1) || status=$?
+  [ "$status" -eq 0 ] || cat "$log" >&2
+  rm -f "$log"
+  [ "$status" -eq 0 ] || fail "cmake --preset $* failed"
+}
+
+# build PRESET [TARGET...]: configures when that has not been done, and builds.
 build() {
-  local preset=$1
+  local preset=$1 dir=$root_dir/build/$1
   shift
-  local dir=$root_dir/build/$preset log
-  if [ ! -f "$dir/build.ninja" ]; then
-    log=$(mktemp)
-    if ! (cd "$root_dir" && cmake --preset "$preset" >"$log" 2>&1); then
-      cat "$log" >&2
-      rm -f "$log"
-      fail "cmake --preset $preset failed"
-    fi
-    rm -f "$log"
-  fi
+  [ -f "$dir/build.ninja" ] || configure "$preset"
   if [ -t 1 ]; then
     ninja -C "$dir" -j "$jobs" "$@"
   else

@@ -12,6 +12,12 @@ cd "$root_dir" || exit 1
 
 export ATTND_MODEL ATTND_GOLDEN_DIR
 
+build_all() {
+  # A folder that scripts/quickstart.sh configured lacks the tests.
+  configure release -DATTND_TESTS=ON -DATTND_BENCH=ON
+  build release
+}
+
 run_tests() {
   ctest --test-dir build/release --output-on-failure --no-tests=error -j "$jobs"
 }
@@ -26,7 +32,7 @@ left_out() {
 main() {
   ATTND_GOLDEN_DIR=$(find_golden) || exit 1
   step "install packages" scripts/install-deps.sh build test bench || { step_summary; exit 1; }
-  step "build (release)" build release || { step_summary; exit 1; }
+  step "build (release)" build_all || { step_summary; exit 1; }
   step "default model" scripts/get-model.sh || { step_summary; exit 1; }
   ATTND_MODEL=$(scripts/get-model.sh) || exit 1
   say "model:  $ATTND_MODEL" "golden: ${ATTND_GOLDEN_DIR:-none}"
