@@ -44,7 +44,7 @@ class TidyTest(unittest.TestCase):
         self.assertEqual(findings(), [])
 
     def test_core_may_not_look_up(self):
-        text = '#include "core/base/check.h"\n#include "server/config.h"\n'
+        text = '#include "core/base/check.h"\n\n#include "server/config.h"\n'
         self.expect("core/base may not include server/config.h", core__base__check_cc=text)
 
     def test_tensor_may_not_include_layers_but_layers_may_include_tensor(self):
@@ -66,6 +66,13 @@ class TidyTest(unittest.TestCase):
         text = '#include "client/c.h"\n\n#include "attnd/v1/encoder.pb.h"\n#include "core/base/check.h"\n'
         self.expect(
             "client may not include core/base/check.h", client__c_cc=text, client__c_h="#pragma once\n"
+        )
+
+    def test_the_server_has_an_order_too(self):
+        self.expect(
+            "server/validate may not include server/rpc/b.h",
+            server__validate__a_h='#pragma once\n#include "server/rpc/b.h"\n',
+            server__rpc__b_h='#pragma once\n#include "server/validate/a.h"\n',
         )
 
     def test_a_test_may_include_what_its_folder_may(self):
@@ -139,7 +146,9 @@ class TidyTest(unittest.TestCase):
         self.expect("newline at the end", core__base__check_h="#pragma once\nint a;")
 
     def test_a_source_file_has_its_header_and_a_header_its_reader(self):
-        self.expect("core/base/lone.h is missing", core__base__lone_cc='#include "core/base/check.h"\n')
+        self.expect("first includes the header", core__base__lone_cc="#include <vector>\n")
+        self.expect("first includes the header", server__lone_cc='#include "core/base/check.h"\n')
+        self.assertEqual(findings(core__base__check_load_cc='#include "core/base/check.h"\n'), [])
         self.assertEqual(findings(server__attnd_main_cc='#include "server/config.h"\n'), [])
         self.expect("nobody includes", core__base__unused_h="#pragma once\n")
 
