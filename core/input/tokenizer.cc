@@ -68,6 +68,18 @@ int32_t ToRust(Truncation truncation) {
   CHECK_THAT(false);
 }
 
+int32_t ToRust(PairTruncation truncation) {
+  switch (truncation) {
+    case PairTruncation::kLongestFirst:
+      return ATTND_PAIR_TRUNCATION_LONGEST_FIRST;
+    case PairTruncation::kFirst:
+      return ATTND_PAIR_TRUNCATION_FIRST;
+    case PairTruncation::kSecond:
+      return ATTND_PAIR_TRUNCATION_SECOND;
+  }
+  CHECK_THAT(false);
+}
+
 int32_t ToRust(OffsetUnit unit) {
   switch (unit) {
     case OffsetUnit::kCodePoint:
@@ -144,6 +156,7 @@ absl::StatusOr<Tokenized> Tokenizer::Encode(std::string_view text,
   const AttndEncodeOptions rust_options = {
       .add_special_tokens = options.add_special_tokens ? 1 : 0,
       .truncation = ToRust(options.truncation),
+      .pair_truncation = ToRust(options.pair_truncation),
       .offsets = options.return_strings ? ToRust(options.offset_unit) : ATTND_OFFSETS_NONE,
       .length_max = options.length_max,
   };

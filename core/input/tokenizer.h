@@ -13,12 +13,16 @@
 namespace attnd {
 
 enum class Truncation { kError, kLeft, kRight };
+// Which text of a pair loses tokens: the longer one until both are equally long, or always the same
+// one (which keeps at least one token, or the input is refused).
+enum class PairTruncation { kLongestFirst, kFirst, kSecond };
 enum class OffsetUnit { kCodePoint, kByte, kUtf16 };
 
 struct TokenizeOptions {
   bool add_special_tokens = true;
   Truncation truncation = Truncation::kError;
-  int32_t length_max = 512;  // Special tokens count. Pairs lose tokens from the longer text first.
+  PairTruncation pair_truncation = PairTruncation::kLongestFirst;
+  int32_t length_max = 512;  // Special tokens count.
   OffsetUnit offset_unit = OffsetUnit::kCodePoint;
   bool return_strings = true;  // Token strings and offsets are filled only if asked for.
 };

@@ -198,6 +198,31 @@ TEST_F(TokenizerTest, APairLosesTokensFromTheLongerTextFirst) {
   }
 }
 
+TEST_F(TokenizerTest, OneTextOfAPairCanBeChosenToLoseTokens) {
+  const auto strings = [&](PairTruncation which, int32_t limit) {
+    return EncodePair(
+               "a b c", "d e",
+               {.truncation = Truncation::kRight, .pair_truncation = which, .length_max = limit})
+        .strings;
+  };
+  EXPECT_THAT(strings(PairTruncation::kFirst, 6),
+              ElementsAre("[CLS]", "a", "[SEP]", "d", "e", "[SEP]"));
+  EXPECT_THAT(strings(PairTruncation::kSecond, 7),
+              ElementsAre("[CLS]", "a", "b", "c", "[SEP]", "d", "[SEP]"));
+  const auto refused = tokenizer_->Encode("a b c", "d e",
+                                          {.truncation = Truncation::kRight,
+                                           .pair_truncation = PairTruncation::kSecond,
+                                           .length_max = 6});
+  EXPECT_EQ(refused.status().message(),
+            "cannot be cut to the maximum length 6: the text to cut is too short");
+  // A text alone is the one to cut, whatever is said about pairs.
+  EXPECT_THAT(Encode("a b", {.truncation = Truncation::kRight,
+                             .pair_truncation = PairTruncation::kSecond,
+                             .length_max = 3})
+                  .strings,
+              ElementsAre("[CLS]", "a", "[SEP]"));
+}
+
 TEST_F(TokenizerTest, TruncationAndPaddingOfTheFileAreSwitchedOff) {
   nlohmann::json json = nlohmann::json::parse(BertJson());
   json["truncation"] = {

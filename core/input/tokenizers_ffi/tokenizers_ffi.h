@@ -35,6 +35,13 @@ enum {
   ATTND_TRUNCATION_RIGHT = 2,
 };
 
+// Which text of a pair loses tokens.
+enum {
+  ATTND_PAIR_TRUNCATION_LONGEST_FIRST = 0,
+  ATTND_PAIR_TRUNCATION_FIRST = 1,
+  ATTND_PAIR_TRUNCATION_SECOND = 2,
+};
+
 enum {
   ATTND_OFFSETS_NONE = 0,  // Neither offsets nor strings.
   ATTND_OFFSETS_CODE_POINT = 1,
@@ -45,6 +52,7 @@ enum {
 typedef struct {
   int32_t add_special_tokens;
   int32_t truncation;
+  int32_t pair_truncation;
   int32_t offsets;
   int32_t length_max;
 } AttndEncodeOptions;

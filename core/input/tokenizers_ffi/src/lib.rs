@@ -1,4 +1,5 @@
-//! The C interface (`tokenizers_ffi.h`): pointers are checked, panics are caught, errors become one line of text.
+//! The C interface (`tokenizers_ffi.h`): pointers are checked, panics are caught, errors become one
+//! line of text.
 
 mod tokenizer;
 
@@ -6,7 +7,9 @@ use std::any::Any;
 use std::panic::{catch_unwind, set_hook, AssertUnwindSafe};
 use std::sync::Once;
 
-use tokenizer::{Arrays, Failure, FailureKind, Offsets, Options, TextTokenizer, Truncation};
+use tokenizer::{
+    Arrays, Failure, FailureKind, Offsets, Options, PairTruncation, TextTokenizer, Truncation,
+};
 
 /// Longer messages are cut: they may quote an untrusted file.
 const MESSAGE_CHARS_MAX: usize = 300;
@@ -22,6 +25,7 @@ pub struct Text {
 pub struct EncodeOptions {
     add_special_tokens: i32,
     truncation: i32,
+    pair_truncation: i32,
     offsets: i32,
     length_max: i32,
 }
@@ -48,14 +52,11 @@ impl Text {
 }
 
 fn one_line(message: &str) -> String {
-    message
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .take(MESSAGE_CHARS_MAX)
-        .collect()
+    message.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MESSAGE_CHARS_MAX).collect()
 }
 
-/// What a panic said, if it is fit to be told: at load it describes the file, later it may quote a user's text.
+/// What a panic said, if it is fit to be told: at load it describes the file, later it may quote a
+/// user's text.
 fn panic_text(panic: &(dyn Any + Send)) -> &str {
     match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
         (Some(text), _) => text,
@@ -130,6 +131,12 @@ fn read_options(options: &EncodeOptions) -> Result<Options, Failure> {
             2 => Truncation::Right,
             _ => return Err(unknown("truncation")),
         },
+        pair_truncation: match options.pair_truncation {
+            0 => PairTruncation::LongestFirst,
+            1 => PairTruncation::First,
+            2 => PairTruncation::Second,
+            _ => return Err(unknown("truncation of pairs")),
+        },
         offsets: match options.offsets {
             0 => Offsets::None,
             1 => Offsets::CodePoint,
@@ -155,9 +162,8 @@ pub unsafe extern "C" fn attnd_tokenizer_load(
             return Err(null_argument());
         }
         let json = slice(json, json_size)?;
-        let loaded = catch_unwind(|| TextTokenizer::load(json)).unwrap_or_else(|panic| {
-            Err(Failure::new(FailureKind::Invalid, panic_text(&*panic)))
-        })?;
+        let loaded = catch_unwind(|| TextTokenizer::load(json))
+            .unwrap_or_else(|panic| Err(Failure::new(FailureKind::Invalid, panic_text(&*panic))))?;
         tokenizer.write(Box::into_raw(Box::new(loaded)));
         Ok(())
     })

@@ -1,13 +1,13 @@
-//! The tokenizers crate, narrowed to what attnd needs: truncation by call instead of by file, no padding, flat arrays.
-//! Safe code only; `lib.rs` is the border to C++.
+//! The tokenizers crate, narrowed to what attnd needs: truncation by call instead of by file, no
+//! padding, flat arrays. Safe code only; `lib.rs` is the border to C++.
 
 use tokenizers::models::ModelWrapper;
 use tokenizers::processors::PostProcessorWrapper;
 use tokenizers::utils::parallelism;
 use tokenizers::{Encoding, PostProcessor, Tokenizer};
 
-/// A real tokenizer.json nests about 8 deep. The library's readers may copy and retry each level, so the cost of a
-/// lying file grows with a power of its depth.
+/// A real tokenizer.json nests about 8 deep. The library's readers may copy and retry each level,
+/// so the cost of a lying file grows with a power of its depth.
 const NESTING_MAX: usize = 32;
 /// Real templates add at most 4 tokens (Whisper).
 const ADDED_TOKENS_MAX: usize = 256;
@@ -17,6 +17,14 @@ pub enum Truncation {
     Error,
     Left,
     Right,
+}
+
+/// Which text of a pair loses tokens.
+#[derive(Clone, Copy, PartialEq)]
+pub enum PairTruncation {
+    LongestFirst,
+    First,
+    Second,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -30,6 +38,7 @@ pub enum Offsets {
 pub struct Options {
     pub add_special_tokens: bool,
     pub truncation: Truncation,
+    pub pair_truncation: PairTruncation,
     pub offsets: Offsets,
     pub length_max: usize,
 }
@@ -131,9 +140,9 @@ impl TextTokenizer {
             }
             unsigned.push(id as u32);
         }
-        self.tokenizer
-            .decode(&unsigned, skip_special_tokens)
-            .map_err(|_| Failure::new(FailureKind::Internal, "the tokenizer cannot decode these ids"))
+        self.tokenizer.decode(&unsigned, skip_special_tokens).map_err(|_| {
+            Failure::new(FailureKind::Internal, "the tokenizer cannot decode these ids")
+        })
     }
 
     pub fn encode(
@@ -145,22 +154,12 @@ impl TextTokenizer {
         let mut first = self.encode_text(text, options.offsets)?;
         let mut second = pair.map(|p| self.encode_text(p, options.offsets)).transpose()?;
 
-        let added = if options.add_special_tokens { self.added_tokens(second.is_some()) } else { 0 };
+        let added =
+            if options.add_special_tokens { self.added_tokens(second.is_some()) } else { 0 };
         let lengths = (first.len(), second.as_ref().map_or(0, Encoding::len));
         let length = lengths.0 + lengths.1 + added;
         if length > options.length_max {
-            let limit = options.length_max;
-            if options.truncation == Truncation::Error {
-                let message = format!("has {length} tokens, more than the maximum length {limit}");
-                return Err(Failure::new(FailureKind::TooLong, message));
-            }
-            if added > limit {
-                let message = format!(
-                    "cannot be cut to the maximum length {limit}: {added} tokens are special"
-                );
-                return Err(Failure::new(FailureKind::TooLong, message));
-            }
-            let kept = kept_lengths(lengths, limit - added);
+            let kept = self.lengths_within_limit(lengths, added, second.is_some(), options)?;
             first = cut(first, kept.0, options.truncation);
             second = second.map(|encoding| cut(encoding, kept.1, options.truncation));
         }
@@ -175,6 +174,36 @@ impl TextTokenizer {
             code_points_to_utf16(&mut arrays, [text, pair.unwrap_or("")]);
         }
         Ok(arrays)
+    }
+
+    fn lengths_within_limit(
+        &self,
+        lengths: (usize, usize),
+        added: usize,
+        is_pair: bool,
+        options: &Options,
+    ) -> Result<(usize, usize), Failure> {
+        let limit = options.length_max;
+        let too_long = |message: String| Failure::new(FailureKind::TooLong, message);
+        if options.truncation == Truncation::Error {
+            let length = lengths.0 + lengths.1 + added;
+            return Err(too_long(format!(
+                "has {length} tokens, more than the maximum length {limit}"
+            )));
+        }
+        let Some(left) = limit.checked_sub(added) else {
+            return Err(too_long(format!(
+                "cannot be cut to the maximum length {limit}: {added} tokens are special"
+            )));
+        };
+        if !is_pair {
+            return Ok((left, 0));
+        }
+        kept_lengths(lengths, left, options.pair_truncation).ok_or_else(|| {
+            too_long(format!(
+                "cannot be cut to the maximum length {limit}: the text to cut is too short"
+            ))
+        })
     }
 
     fn encode_text(&self, text: &str, offsets: Offsets) -> Result<Encoding, Failure> {
@@ -243,14 +272,15 @@ impl TextTokenizer {
         Ok(arrays)
     }
 
-    /// Refuses a post-processor that repeats or drops a text or adds other than it announces: truncation counts on it.
-    /// Returns one above the largest id that it adds.
+    /// Refuses a post-processor that repeats or drops a text or adds other than it announces:
+    /// truncation counts on it. Returns one above the largest id that it adds.
     fn check_post_processor(&self) -> Result<u64, Failure> {
         let mut id_end = 0;
         for is_pair in [false, true] {
             let added = self.added_tokens(is_pair);
             if added > ADDED_TOKENS_MAX {
-                let message = format!("post_processor adds {added} tokens, over {ADDED_TOKENS_MAX}");
+                let message =
+                    format!("post_processor adds {added} tokens, over {ADDED_TOKENS_MAX}");
                 return Err(invalid(message));
             }
             let second = is_pair.then(one_token);
@@ -267,7 +297,8 @@ impl TextTokenizer {
         Ok(id_end)
     }
 
-    /// A file that lacks its unknown token fails at the first strange character; better now than when serving.
+    /// A file that lacks its unknown token fails at the first strange character; better now than
+    /// when serving.
     fn check_encodes(&self) -> Result<(), Failure> {
         for text in ["a", "\u{1F9FF}\u{E000}"] {
             self.tokenizer.encode(text, false).map_err(|e| invalid(e.to_string()))?;
@@ -280,16 +311,25 @@ fn one_token() -> Encoding {
     Encoding::from_tokens(vec![tokenizers::Token::new(0, "a".to_string(), (0, 1))], 0)
 }
 
-/// How many tokens of each text stay when they exceed `limit`: the library's longest_first. Computed here because the
-/// library also keeps all that it cuts off, as further encodings, and combines those of a pair with each other.
-fn kept_lengths(lengths: (usize, usize), limit: usize) -> (usize, usize) {
-    let short = lengths.0.min(lengths.1);
-    let (kept_short, kept_long) =
-        if 2 * short <= limit { (short, limit - short) } else { (limit / 2, limit - limit / 2) };
-    if lengths.0 <= lengths.1 {
-        (kept_short, kept_long)
-    } else {
-        (kept_long, kept_short)
+/// How many tokens of each text stay when they exceed `limit`, as in the library; None if the text
+/// to cut is too short. Computed here because the library also keeps all that it cuts off, as
+/// further encodings, and combines those of a pair with each other.
+fn kept_lengths(
+    lengths: (usize, usize),
+    limit: usize,
+    strategy: PairTruncation,
+) -> Option<(usize, usize)> {
+    let (first, second) = lengths;
+    match strategy {
+        // The text to cut keeps at least one token.
+        PairTruncation::First => Some((limit.checked_sub(second).filter(|&n| n > 0)?, second)),
+        PairTruncation::Second => Some((first, limit.checked_sub(first).filter(|&n| n > 0)?)),
+        PairTruncation::LongestFirst => {
+            let short = first.min(second);
+            let kept_short = if 2 * short <= limit { short } else { limit / 2 };
+            let kept_long = limit - kept_short;
+            Some(if first <= second { (kept_short, kept_long) } else { (kept_long, kept_short) })
+        }
     }
 }
 
