@@ -4,7 +4,8 @@
 #include <string_view>
 #include <vector>
 
-// The workloads that every engine is measured on; the same numbers as the peers' harness draws with NumPy.
+// The workloads that every engine is measured on; the same numbers as the peers' harness draws with
+// NumPy.
 namespace attnd::bench {
 
 // Lengths in tokens, special ones included, in arrival order:
@@ -27,8 +28,8 @@ struct ModelShape {
 inline constexpr ModelShape kMiniLm{6, 384, 12, 1536};
 inline constexpr ModelShape kBertBase{12, 768, 12, 3072};
 
-// Floating-point operations of the projections, the scores and the weighted sums over these sequences: two for each
-// multiplication. Norms, softmax and activations count for nothing.
+// Floating-point operations of the projections, the scores and the weighted sums over these
+// sequences: two for each multiplication. Norms, softmax and activations count for nothing.
 double ModelFlops(const ModelShape& shape, const std::vector<int32_t>& lengths);
 
 }  // namespace attnd::bench

@@ -5,7 +5,7 @@
 
 namespace attnd {
 
-ModelExecutor::ModelExecutor(const Model& model) : model_(model), scratch_(model.encoder()) {
+ModelExecutor::ModelExecutor(const Encoder& encoder) : encoder_(encoder), scratch_(encoder) {
   onednn::UseOneThread();
 }
 
@@ -23,7 +23,7 @@ absl::Status ModelExecutor::Step(std::span<Job* const> batch) {
     }
   }
   if (tasks_.empty()) return absl::OkStatus();
-  return model_.encoder().Run(tasks_, scratch_);
+  return encoder_.Run(tasks_, scratch_);
 }
 
 }  // namespace attnd

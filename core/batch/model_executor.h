@@ -13,12 +13,13 @@ namespace attnd {
 // by one. Owned by, and made on, one worker's thread.
 class ModelExecutor : public Executor {
  public:
-  // `model` must outlive this.
-  explicit ModelExecutor(const Model& model);
+  // `encoder` must outlive this.
+  explicit ModelExecutor(const Encoder& encoder);
+  explicit ModelExecutor(const Model& model) : ModelExecutor(model.encoder()) {}
   absl::Status Step(std::span<Job* const> batch) override;
 
  private:
-  const Model& model_;
+  const Encoder& encoder_;
   Encoder::Scratch scratch_;
   std::vector<EncodeTask*> tasks_;  // Of the current batch; kept for its capacity.
 };
