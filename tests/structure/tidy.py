@@ -178,9 +178,10 @@ def check_functions(path, text):
             yield number, f"a function of {lines} lines; one has at most {FUNCTION_LINES_MAX}"
 
 
-def first_include(text):
-    match = next(filter(None, map(INCLUDE.match, text.split("\n"))), None)
-    return match.group(1).strip('<>"') if match else ""
+def has_own_header(path, text):
+    """Whether a source file includes a header of its own folder: the one that declares what it defines."""
+    headers = [match.group(1).strip('<>"') for match in map(INCLUDE.match, text.split("\n")) if match]
+    return any(os.path.dirname(header) == os.path.dirname(path) for header in headers)
 
 
 def check_tree(files):
@@ -190,8 +191,8 @@ def check_tree(files):
         if path.endswith(".h") and path not in included:
             yield path, 1, "nobody includes this header"
         if path.endswith(".cc") and path.startswith(("core/", "server/", "client/")):
-            if not path.endswith("_main.cc") and os.path.dirname(first_include(files[path])) != os.path.dirname(path):
-                yield path, 1, "a source file first includes the header, in its own folder, that declares what it defines"
+            if not path.endswith("_main.cc") and not has_own_header(path, files[path]):
+                yield path, 1, "no header in its own folder declares what this file defines"
         if path.endswith("_test.cc") and not re.match(r"\s*//\s*Goal:", files[path]):
             yield path, 1, "a test file opens with its goal and method (// Goal: ... Method: ...)"
 

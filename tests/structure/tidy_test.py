@@ -146,8 +146,8 @@ class TidyTest(unittest.TestCase):
         self.expect("newline at the end", core__base__check_h="#pragma once\nint a;")
 
     def test_a_source_file_has_its_header_and_a_header_its_reader(self):
-        self.expect("first includes the header", core__base__lone_cc="#include <vector>\n")
-        self.expect("first includes the header", server__lone_cc='#include "core/base/check.h"\n')
+        self.expect("no header in its own folder", core__base__lone_cc="#include <vector>\n")
+        self.expect("no header in its own folder", server__lone_cc='#include "core/base/check.h"\n')
         self.assertEqual(findings(core__base__check_load_cc='#include "core/base/check.h"\n'), [])
         self.assertEqual(findings(server__attnd_main_cc='#include "server/config.h"\n'), [])
         self.expect("nobody includes", core__base__unused_h="#pragma once\n")
