@@ -1,0 +1,26 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "grpcpp/channel.h"
+
+namespace attnd::client {
+
+enum class ConnectionSharing {
+  kShared,   // Channels to one target may use one TCP connection.
+  kSeparate  // Each has its own, as clients in different processes would.
+};
+
+struct ChannelOptions {
+  std::string target;
+  int32_t reply_bytes_max = 4 * 1024 * 1024;
+  ConnectionSharing sharing = ConnectionSharing::kShared;
+};
+
+// A plaintext channel, not connected yet. Proxies named by the environment are for the web and are
+// not used.
+std::shared_ptr<grpc::Channel> OpenChannel(const ChannelOptions& options);
+
+}  // namespace attnd::client

@@ -1,0 +1,84 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "client/encode_stream.h"
+#include "client/error.h"
+#include "client/types.h"
+
+// Calls attnd from C++:
+//
+//   #include "client/client.h"
+//
+//   attnd::Client client({.target = "127.0.0.1:50051"});
+//   auto reply = client.Encode({"The cat sat.", "A dog lay."}, {.return_token_vectors = true});
+//   if (!reply.ok()) return Fail(reply.status());             // Code and message; ErrorReason()
+//   for programs. for (const attnd::client::Encoding& encoding : reply->encodings) {
+//     Use(encoding.pooled);                                   // One vector for the text.
+//     for (const auto& token : encoding.tokens) Use(token);   // And one a token, in
+//     encoding.token_vectors.
+//   }
+//
+// Link `attnd_client`. A Client is one connection, opened at the first call; it is safe to use from
+// many threads, and cheap to share: make one a process, not one a call.
+namespace attnd::client {
+
+struct ConnectOptions {
+  std::string target = "127.0.0.1:50051";  // HOST:PORT, or unix:PATH. Plaintext.
+  // How long a call may take, waiting included. EncodeStream has none: see StreamOptions.
+  std::chrono::milliseconds deadline{10'000};
+  // The largest reply accepted; attnd sends at most its own limit (4 MiB by default).
+  int32_t reply_bytes_max = 4 * 1024 * 1024;
+};
+
+class Client {
+ public:
+  explicit Client(ConnectOptions options = {});
+  ~Client();
+  Client(Client&&) noexcept;
+  Client& operator=(Client&&) noexcept;
+
+  // Waits until the server can be reached: kUnavailable, naming the target, if it cannot in time.
+  // Not needed before a call; for scripts that start a server and its client together.
+  absl::Status WaitForConnection(std::chrono::milliseconds time_max) const;
+
+  // All inputs or none. An error's message names the input as `inputs[i]`.
+  absl::StatusOr<EncodeReply> Encode(const std::vector<Input>& inputs,
+                                     const EncodeOptions& options = {}) const;
+
+  // Many requests over one stream, answered as they are done.
+  std::unique_ptr<EncodeStream> OpenEncodeStream(const StreamOptions& options = {}) const;
+
+  absl::StatusOr<AttendReply> Attend(const AttendRequest& request) const;
+  absl::StatusOr<SelfAttentionReply> SelfAttention(const SelfAttentionRequest& request) const;
+
+  absl::StatusOr<std::vector<ModelInfo>> ListModels() const;
+  // An empty name: the only model served.
+  absl::StatusOr<ModelInfo> GetModel(std::string_view name = "") const;
+
+  // grpc.health.v1. An empty name asks for the whole server; "attnd.v1.EncoderService" for one
+  // service.
+  absl::StatusOr<ServingStatus> Health(std::string_view service = "") const;
+  // Calls `changed` with the status now and at each change, until it returns false (OK) or the
+  // server ends the watch.
+  absl::Status WatchHealth(std::string_view service,
+                           const std::function<bool(ServingStatus)>& changed) const;
+
+ private:
+  struct Connection;
+  std::unique_ptr<Connection> connection_;
+};
+
+}  // namespace attnd::client
+
+namespace attnd {
+using client::Client;
+}  // namespace attnd

@@ -1,0 +1,127 @@
+#include "client/encode_stream.h"
+
+#include <unordered_map>
+#include <utility>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
+#include "attnd/v1/encoder.grpc.pb.h"
+#include "client/convert.h"
+#include "grpcpp/grpcpp.h"
+
+namespace attnd::client {
+namespace {
+
+// Adds a part to what has come of the same reply: whole encodings, or more rows of the last one.
+absl::Status AppendPart(EncodeReply part, EncodeReply& whole) {
+  for (Encoding& encoding : part.encodings) {
+    const bool continues =
+        !whole.encodings.empty() && whole.encodings.back().input_index == encoding.input_index;
+    if (!continues) {
+      whole.encodings.push_back(std::move(encoding));
+      continue;
+    }
+    Tensor& rows = whole.encodings.back().token_vectors;
+    const Tensor& more = encoding.token_vectors;
+    if (rows.shape.size() != 2 || more.shape.size() != 2 || rows.shape[1] != more.shape[1]) {
+      return absl::InternalError("the reply's parts have token vectors that do not fit together");
+    }
+    rows.shape[0] += more.shape[0];
+    rows.values.insert(rows.values.end(), more.values.begin(), more.values.end());
+    if (!encoding.pooled.empty()) whole.encodings.back().pooled = std::move(encoding.pooled);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+struct EncodeStream::Call {
+  // REQUIRES: the mutex is held (as a condition of absl::Mutex).
+  bool HasRoom() const { return in_flight < in_flight_max || ended; }
+
+  std::unique_ptr<v1::EncoderService::Stub> stub;
+  grpc::ClientContext context;
+  std::unique_ptr<grpc::ClientReaderWriter<v1::EncodeStreamRequest, v1::EncodeStreamResponse>>
+      stream;
+  int32_t in_flight_max = 0;
+  bool finished = false;                               // Of the receiving thread, as is `parts`.
+  std::unordered_map<std::string, EncodeReply> parts;  // Replies begun and not ended, by id.
+
+  absl::Mutex mutex;
+  int32_t in_flight = 0;  // Guarded by mutex, as `ended`.
+  bool ended = false;
+};
+
+std::unique_ptr<EncodeStream> EncodeStream::Open(const std::shared_ptr<grpc::Channel>& channel,
+                                                 const StreamOptions& options) {
+  auto call = std::make_unique<Call>();
+  call->in_flight_max = options.in_flight_max;
+  call->stub = v1::EncoderService::NewStub(channel);
+  call->stream = call->stub->EncodeStream(&call->context);
+  return std::unique_ptr<EncodeStream>(new EncodeStream(std::move(call)));
+}
+
+EncodeStream::EncodeStream(std::unique_ptr<Call> call) : call_(std::move(call)) {}
+
+EncodeStream::~EncodeStream() {
+  if (call_->finished) return;
+  call_->context.TryCancel();
+  call_->stream->Finish();  // CANCELLED, by us.
+}
+
+absl::Status EncodeStream::Send(const std::string& id, const std::vector<Input>& inputs,
+                                const EncodeOptions& options) {
+  {
+    absl::MutexLock lock(&call_->mutex);
+    call_->mutex.Await(absl::Condition(call_.get(), &Call::HasRoom));
+    if (call_->ended) return absl::UnavailableError("the stream has ended");
+    ++call_->in_flight;
+  }
+  v1::EncodeStreamRequest request;
+  request.set_id(id);
+  *request.mutable_request() = ToProto(inputs, options);
+  if (!call_->stream->Write(request)) return absl::UnavailableError("the stream has ended");
+  return absl::OkStatus();
+}
+
+void EncodeStream::CloseSend() { call_->stream->WritesDone(); }
+
+bool EncodeStream::Receive(StreamReply& reply) {
+  v1::EncodeStreamResponse response;
+  while (call_->stream->Read(&response)) {
+    reply.id = response.id();
+    if (response.has_error()) {
+      const v1::StreamError& error = response.error();
+      reply.result = WithDetails(error.code(), error.message(), error.status());
+      if (reply.result.ok()) reply.result = absl::InternalError("an error of code OK");
+    } else {
+      reply.result = FromProto(response.response());
+      EncodeReply& whole = call_->parts[reply.id];
+      if (reply.result.ok()) {
+        whole.model = reply.result->model;
+        whole.model_version = reply.result->model_version;
+        absl::Status fits = AppendPart(*std::move(reply.result), whole);
+        reply.result = fits;
+        if (fits.ok() && !response.last()) continue;
+        if (fits.ok()) reply.result = std::move(whole);
+      }
+    }
+    call_->parts.erase(reply.id);
+    absl::MutexLock lock(&call_->mutex);
+    --call_->in_flight;
+    return true;
+  }
+  absl::MutexLock lock(&call_->mutex);
+  call_->ended = true;
+  return false;
+}
+
+absl::Status EncodeStream::Finish() {
+  call_->finished = true;
+  return FromGrpc(call_->stream->Finish());
+}
+
+void EncodeStream::Cancel() { call_->context.TryCancel(); }
+
+}  // namespace attnd::client
