@@ -1,0 +1,13 @@
+#include <iostream>
+#include <string>
+#include <vector>
+
+#include "client/commands/commands.h"
+
+int main(int argument_count, char** arguments) {
+  std::ios::sync_with_stdio(false);
+  attnd::client::Streams streams{.in = std::cin, .out = std::cout, .error = std::cerr};
+  const int code = attnd::client::RunAttnctl({arguments + 1, arguments + argument_count}, streams);
+  std::cout.flush();
+  return code;
+}

@@ -1,0 +1,34 @@
+#include "client/commands/json_text.h"
+
+#include <charconv>
+#include <cmath>
+
+#include "nlohmann/json.hpp"
+
+namespace attnd::client {
+
+void AppendJson(std::string_view text, std::string& out) {
+  out += nlohmann::json(text).dump(-1, ' ', /*ensure_ascii=*/false,
+                                   nlohmann::json::error_handler_t::replace);
+}
+
+void AppendJson(float value, std::string& out) {
+  if (!std::isfinite(value)) {
+    out += "null";
+    return;
+  }
+  char digits[32];  // The longest shortest form of a float has 15 characters ("-1.17549435e-38").
+  const std::to_chars_result end = std::to_chars(std::begin(digits), std::end(digits), value);
+  out.append(digits, end.ptr);
+}
+
+void AppendJson(std::span<const float> values, std::string& out) {
+  out += '[';
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (i > 0) out += ',';
+    AppendJson(values[i], out);
+  }
+  out += ']';
+}
+
+}  // namespace attnd::client
