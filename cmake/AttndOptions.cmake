@@ -20,6 +20,11 @@ if(ATTND_SANITIZE)
   add_link_options(-fsanitize=${ATTND_SANITIZE})
 endif()
 
+# What libFuzzer steers by. The coverage build replays inputs, and needs none.
+if(ATTND_FUZZ AND ATTND_SANITIZE)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
+
 # ccache, where it is installed, unless the caller chose a launcher.
 find_program(ATTND_CCACHE ccache)
 if(ATTND_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)

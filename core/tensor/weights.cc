@@ -121,13 +121,21 @@ absl::StatusOr<std::map<std::string, std::string>> ReadWeightMap(const ModelDir&
 absl::StatusOr<Weights> Weights::Open(const ModelDir& dir) {
   Weights weights;
   if (dir.Has(kSingleFile)) {
-    RETURN_IF_ERROR(weights.AddFile(dir, std::string(kSingleFile)));
-  } else if (dir.Has(kIndexFile)) {
-    RETURN_IF_ERROR(weights.OpenShards(dir));
-  } else {
+    ASSIGN_OR_RETURN(ModelFile file, dir.OpenFile(kSingleFile, kFileBytesMax));
+    return OpenFile(std::move(file));
+  }
+  if (!dir.Has(kIndexFile)) {
     return absl::NotFoundError(StrCat(kSingleFile, ": not found, nor ", kIndexFile,
                                       "; weights in other formats are not read"));
   }
+  RETURN_IF_ERROR(weights.OpenShards(dir));
+  weights.Summarize();
+  return weights;
+}
+
+absl::StatusOr<Weights> Weights::OpenFile(ModelFile file) {
+  Weights weights;
+  RETURN_IF_ERROR(weights.AddFile(std::move(file)));
   weights.Summarize();
   return weights;
 }
@@ -142,7 +150,8 @@ absl::Status Weights::OpenShards(const ModelDir& dir) {
   }
   for (auto& [file, number] : numbers) {
     number = files_.size();
-    RETURN_IF_ERROR(AddFile(dir, file));
+    ASSIGN_OR_RETURN(ModelFile shard, dir.OpenFile(file, kFileBytesMax));
+    RETURN_IF_ERROR(AddFile(std::move(shard)));
   }
   for (const auto& [tensor, file] : weight_map) {
     const auto it = tensors_.find(tensor);
@@ -155,8 +164,7 @@ absl::Status Weights::OpenShards(const ModelDir& dir) {
   return absl::OkStatus();
 }
 
-absl::Status Weights::AddFile(const ModelDir& dir, const std::string& name) {
-  ASSIGN_OR_RETURN(ModelFile file, dir.OpenFile(name, kFileBytesMax));
+absl::Status Weights::AddFile(ModelFile file) {
   std::array<std::byte, 8> length_field;
   if (file.size() < length_field.size()) {
     return absl::InvalidArgumentError(
@@ -182,7 +190,7 @@ absl::Status Weights::AddFile(const ModelDir& dir, const std::string& name) {
         StrCat(file.name(), ": the shards hold more than ", kSafetensorsTensorsMax, " tensors"));
   }
   data_begins_.push_back(data_begin);
-  file_names_.push_back(name);
+  file_names_.push_back(file.name());
   files_.push_back(std::move(file));
   return absl::OkStatus();
 }
@@ -218,10 +226,11 @@ absl::Status Weights::Check(std::string_view name, std::span<const int64_t> shap
         StrCat(file_names_.size() == 1 ? file_names_[0] : std::string(kIndexFile), ": tensor ",
                Printable(name), " is missing"));
   }
-  const auto& [file, entry] = it->second;
+  const TensorEntry& entry = it->second.entry;
+  const ModelFile& file = files_[it->second.file];
   const auto refuse = [&](std::string_view reason) {
     return absl::InvalidArgumentError(
-        StrCat(files_[file].name(), ": tensor ", Printable(name), " ", reason));
+        StrCat(file.name(), ": tensor ", Printable(name), " ", reason));
   };
   if (!std::equal(shape.begin(), shape.end(), entry.shape.begin(), entry.shape.end())) {
     return refuse(

@@ -22,6 +22,8 @@ class Weights {
   static constexpr size_t kShardsMax = 1024;
 
   static absl::StatusOr<Weights> Open(const ModelDir& dir);
+  // The weights of one safetensors file alone, wherever it is.
+  static absl::StatusOr<Weights> OpenFile(ModelFile file);
 
   bool Has(std::string_view name) const { return Find(name) != nullptr; }
   // nullptr if there is none.
@@ -54,7 +56,7 @@ class Weights {
     TensorEntry entry;
   };
   Weights() = default;
-  absl::Status AddFile(const ModelDir& dir, const std::string& name);
+  absl::Status AddFile(ModelFile file);
   absl::Status OpenShards(const ModelDir& dir);
   void Summarize();
 
