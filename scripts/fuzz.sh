@@ -15,8 +15,6 @@ runs=${1:-1000000}
 target=${2:-safetensors}
 lines_percent_min=90
 control_seconds_max=60
-# Both hold for one input; real inputs take microseconds and a few MiB.
-input_limits=(-timeout=1 -rss_limit_mb=2048)
 
 [[ $runs =~ ^[0-9]+$ ]] || fail "RUNS is $runs; a number is wanted"
 # The file that the target is about, and the line in it that the control breaks.
@@ -31,19 +29,14 @@ esac
 
 corpus=build/fuzz/corpus/$target
 seeds=tests/fuzz/corpus/$target
-
-# fuzz_in DIRECTORY ARGUMENTS...: runs the target that was built there.
-fuzz_in() {
-  local dir=$1
-  shift
-  "$dir/tests/fuzz/${target}_fuzz" "${input_limits[@]}" -dict="tests/fuzz/$target.dict" -max_len=4096 -print_final_stats=1 \
-    -verbosity=0 "$@"
-}
+# A second and 2 GiB for one input; real ones take microseconds and a few MiB.
+fuzz_arguments=(-timeout=1 -rss_limit_mb=2048 -max_len=4096 -seed=1 -verbosity=0 -dict="tests/fuzz/$target.dict")
 
 fuzz() {
   build fuzz "${target}_fuzz"
   mkdir -p "$corpus" build/fuzz/artifacts
-  fuzz_in build/fuzz -runs="$runs" -seed=1 -artifact_prefix=build/fuzz/artifacts/ "$corpus" "$seeds"
+  "build/fuzz/tests/fuzz/${target}_fuzz" "${fuzz_arguments[@]}" -runs="$runs" -print_final_stats=1 \
+    -artifact_prefix=build/fuzz/artifacts/ "$corpus" "$seeds" 2>&1 | grep -v '# Uses: '
 }
 
 # Replays the corpus, and fails when too few of the file's lines were reached.
@@ -60,33 +53,31 @@ coverage() {
   python3 -c "import sys; sys.exit($percent < $lines_percent_min)" || fail "the inputs reach too little of $source_file"
 }
 
-# In a copy, takes the check out, and fails unless the target finds that from the seeds alone within the time.
+# Builds the target with a copy of the file that lacks the check, and fails unless that is found from the seeds alone
+# within the time.
 control() {
-  local copy=build/fuzz-control
-  rm -rf "$copy/source"
-  mkdir -p "$copy/source"
-  tar -c --exclude=./build --exclude=./.git --exclude=target . | tar -x -C "$copy/source"
-  python3 - "$copy/source/$source_file" "$checked" "$unchecked" <<'PYTHON'
-import sys
-path, checked, unchecked = sys.argv[1:]
-text = open(path).read()
-assert text.count(checked) == 1, f"{path} no longer has the line that the control breaks: {checked}"
-open(path, "w").write(text.replace(checked, unchecked))
-PYTHON
-  # With no fixed file names in it, ccache finds what the other builds compiled.
-  (cd "$copy/source" && CCACHE_BASEDIR=$PWD cmake --preset fuzz >../configure.log 2>&1) ||
-    { cat "$copy/configure.log"; fail "the copy does not configure"; }
-  ninja -C "$copy/source/build/fuzz" -j "$jobs" "${target}_fuzz" >"$copy/build.log" 2>&1 ||
-    { tail -n 20 "$copy/build.log"; fail "the copy does not build"; }
+  local scratch=$root_dir/build/fuzz/control
+  local copy=$scratch/${source_file##*/} object=$scratch/unchecked.o program=$scratch/${target}_fuzz
+  rm -rf "$scratch"
+  mkdir -p "$scratch/corpus"
+  [ "$(grep -cF "$checked" "$source_file")" = 1 ] || fail "$source_file lacks the line that the control breaks: $checked"
+  python3 -c 'import sys; print(sys.stdin.read().replace(*sys.argv[1:]), end="")' "$checked" "$unchecked" \
+    <"$source_file" >"$copy"
+  # The commands of the build itself, with the copy in place of the file and its object before the libraries.
+  local commands compile link
+  commands=$(ninja -C build/fuzz -t commands "${target}_fuzz" | tail -n +1)
+  compile=$(grep -F -- "-c $root_dir/$source_file" <<<"$commands")
+  compile=$(sed -E "s# -MF [^ ]+##; s# -MT [^ ]+##; s# -MD##; s# -o [^ ]+# -o $object#" <<<"$compile")
+  link=$(tail -n 1 <<<"$commands" | sed -E "s# -o [^ ]+# $object -o $program#")
+  (cd build/fuzz && eval "${compile/-c $root_dir\/$source_file/-c $copy}" && eval "$link")
+
   local begin=$SECONDS
-  if fuzz_in "$copy/source/build/fuzz" -max_total_time="$control_seconds_max" -seed=1 \
-    -artifact_prefix="$copy/" "$seeds" >"$copy/run.log" 2>&1; then
-    tail -n 20 "$copy/run.log"
+  if "$program" "${fuzz_arguments[@]}" -max_total_time="$control_seconds_max" -artifact_prefix="$scratch/" \
+    "$scratch/corpus" "$seeds" >"$scratch/log" 2>&1; then
     fail "without the check, nothing was found in $control_seconds_max s"
   fi
-  grep -q 'check failed\|ERROR: ' "$copy/run.log" || { tail -n 20 "$copy/run.log"; fail "the control ended otherwise"; }
-  grep -m1 'check failed\|ERROR: ' "$copy/run.log"
-  say "control: found after $((SECONDS - begin)) s without the check"
+  grep -m1 'check failed' "$scratch/log" || { tail -n 20 "$scratch/log"; fail "the control ended otherwise"; }
+  say "control: without the check, found after $((SECONDS - begin)) s"
 }
 
 step "$target: $runs inputs" fuzz || { step_summary; exit 1; }

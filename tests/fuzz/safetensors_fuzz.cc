@@ -7,12 +7,18 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cstring>
+#include <random>
+#include <string>
 #include <vector>
 
 #include "core/base/check.h"
 #include "core/tensor/safetensors.h"
 #include "core/tensor/weights.h"
+
+// libFuzzer's own mutations, which it offers to a target's mutator.
+extern "C" size_t LLVMFuzzerMutate(uint8_t* data, size_t size, size_t size_max);
 
 namespace attnd {
 namespace {
@@ -93,8 +99,83 @@ void Run(std::span<const uint8_t> input) {
   if (accepted) ReadAll(*weights);
 }
 
+// Sizes and offsets at and around the limits, and such whose products leave 64 bits.
+constexpr std::string_view kNumbers[] = {"0",
+                                         "1",
+                                         "2",
+                                         "3",
+                                         "4",
+                                         "8",
+                                         "16",
+                                         "255",
+                                         "65536",
+                                         "2147483648",
+                                         "4294967295",
+                                         "4294967296",
+                                         "1152921504606846976",
+                                         "2305843009213693952",
+                                         "4611686018427387904",
+                                         "9223372036854775807",
+                                         "9223372036854775808",
+                                         "18446744073709551615",
+                                         "18446744073709551616",
+                                         "-1",
+                                         "1.5"};
+
+// Replaces one number of the JSON text by another; one time in two, the first that comes after a
+// `shape`.
+void ReplaceNumber(std::string& json, std::minstd_rand& random) {
+  constexpr std::string_view kDigits = "0123456789";
+  size_t from = random() % (json.size() + 1);
+  if (random() % 2 == 0) from = std::min(json.find("shape", from), json.size());
+  const size_t begin = json.find_first_of(kDigits, from);
+  if (begin == std::string::npos) return;
+  const size_t end = std::min(json.find_first_not_of(kDigits, begin), json.size());
+  std::string number(kNumbers[random() % std::size(kNumbers)]);
+  // Or by itself plus a power of two: what multiplies without a check cannot tell the two apart.
+  uint64_t old = 0;
+  std::from_chars(json.data() + begin, json.data() + end, old);
+  if (random() % 2 == 0) number = std::to_string(old + (uint64_t{1} << (56 + random() % 8)));
+  json.replace(begin, end - begin, number);
+}
+
 }  // namespace
+
+// Mutates the header and makes the length field fit; one time in four, mutates the bytes of the
+// file as they are.
+size_t Mutate(uint8_t* data, size_t size, size_t size_max, unsigned seed) {
+  constexpr size_t kLengthBytes = 8;
+  std::minstd_rand random(seed);
+  uint64_t json_bytes = 0;
+  if (size >= kLengthBytes) std::memcpy(&json_bytes, data, kLengthBytes);
+  if (size < kLengthBytes || json_bytes > size - kLengthBytes || random() % 4 == 0) {
+    return LLVMFuzzerMutate(data, size, size_max);
+  }
+  const std::string tensors(reinterpret_cast<const char*>(data) + kLengthBytes + json_bytes,
+                            size - kLengthBytes - json_bytes);
+  std::string json(reinterpret_cast<const char*>(data) + kLengthBytes, json_bytes);
+  for (size_t i = 0; i <= random() % 3; ++i) {
+    if (random() % 2 == 0) {
+      ReplaceNumber(json, random);
+      continue;
+    }
+    const size_t before = json.size();
+    json.resize(size_max);
+    json.resize(LLVMFuzzerMutate(reinterpret_cast<uint8_t*>(json.data()), before, size_max));
+  }
+  json_bytes = json.size();
+  std::string file(reinterpret_cast<const char*>(&json_bytes), kLengthBytes);
+  file = (file + json + tensors).substr(0, size_max);
+  std::memcpy(data, file.data(), file.size());
+  return file.size();
+}
+
 }  // namespace attnd
+
+extern "C" size_t LLVMFuzzerCustomMutator(uint8_t* data, size_t size, size_t size_max,
+                                          unsigned seed) {
+  return attnd::Mutate(data, size, size_max, seed);
+}
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   attnd::Run({data, size});
