@@ -1,0 +1,117 @@
+#!/usr/bin/env python3
+"""Measures a real attnd with a real model over loopback: start-up, memory, throughput and latency.
+
+    bench/server_bench.py --build build/release --model DIR [--seconds 8]
+
+Prints Markdown. The load generator shares the cores with the server, so part of the machine is its own; `attnctl load`
+reports latency from the intended time of sending.
+"""
+import argparse
+import json
+import os
+import signal
+import socket
+import statistics
+import subprocess
+import time
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Server:
+    def __init__(self, build, model, extra=()):
+        self.target = f"127.0.0.1:{free_port()}"
+        self.attnctl = f"{build}/client/attnctl"
+        command = [f"{build}/server/attnd", "--model", model, "--listen", self.target, "--metrics-listen", "", *extra]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def first_answer(self):
+        """Waits until a text has been answered."""
+        while True:
+            done = subprocess.run([self.attnctl, "encode", "--target", self.target, "Hello, world!"],
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            if done.returncode == 0:
+                return
+            if self.process.poll() is not None:
+                raise SystemExit("attnd ended early")
+            time.sleep(0.01)
+
+    def status_kib(self, field):
+        with open(f"/proc/{self.process.pid}/status", encoding="ascii") as status:
+            return next(int(line.split()[1]) for line in status if line.startswith(field))
+
+    def cpu_seconds(self):
+        with open(f"/proc/{self.process.pid}/stat", encoding="ascii") as stat:
+            fields = stat.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def load(self, *arguments):
+        done = subprocess.run([self.attnctl, "load", "--target", self.target, "--json", *arguments],
+                              check=False, stdout=subprocess.PIPE)
+        return json.loads(done.stdout)
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(timeout=60)
+
+
+def start_up(build, model, runs):
+    seconds, resident = [], []
+    for _ in range(runs):
+        begin = time.monotonic()
+        server = Server(build, model, ["--shutdown-delay", "0"])
+        server.first_answer()
+        seconds.append(time.monotonic() - begin)
+        resident.append(server.status_kib("VmRSS"))
+        server.stop()
+    return statistics.median(seconds), statistics.median(resident) / 1024
+
+
+def row(name, server, report, cpu):
+    latency = report["latency_seconds"]
+    print(f"| {name} | {report['requests_per_second']:.0f} | {report['tokens_per_second']:.0f} | "
+          f"{latency['p50'] * 1e3:.1f} | {latency['p95'] * 1e3:.1f} | {latency['p99'] * 1e3:.1f} | "
+          f"{cpu / max(1, report['answered']) * 1e3:.2f} | {report['failed']} |", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", default="build/release")
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--seconds", type=float, default=8)
+    parser.add_argument("--start-ups", type=int, default=5)
+    arguments = parser.parse_args()
+
+    median, resident = start_up(arguments.build, arguments.model, arguments.start_ups)
+    weights = os.path.getsize(f"{arguments.model}/model.safetensors") / 2**20
+    print(f"Start to first answer: {median:.2f} s (median of {arguments.start_ups}, the caller's own start included). "
+          f"Resident then: {resident:.0f} MiB; the weight file is {weights:.0f} MiB.\n")
+
+    server = Server(arguments.build, arguments.model, ["--queue-requests", "4096", "--queue-tokens", "262144"])
+    server.first_answer()
+    print("| load | requests/s | tokens/s | p50 ms | p95 ms | p99 ms | server CPU ms a request | failed |")
+    print("|---|---:|---:|---:|---:|---:|---:|---:|")
+    timing = ["--duration", str(arguments.seconds), "--warmup", "2"]
+    peak = 0
+    for in_flight in (1, 8, 64, 256):
+        before = server.cpu_seconds()
+        report = server.load("--concurrency", str(in_flight), "--connections", "4", *timing)
+        # The warm-up's requests cost CPU too and are not in the report: scale to the measured part.
+        share = arguments.seconds / (arguments.seconds + 2)
+        row(f"{in_flight} in flight", server, report, (server.cpu_seconds() - before) * share)
+        peak = max(peak, report["requests_per_second"])
+    for part in (0.5, 0.8):
+        before = server.cpu_seconds()
+        report = server.load("--rate", f"{peak * part:.1f}", "--connections", "4", *timing)
+        share = arguments.seconds / (arguments.seconds + 2)
+        row(f"open loop, {part:.1f} of the most", server, report, (server.cpu_seconds() - before) * share)
+    print(f"\nMost memory that the server ever had resident: {server.status_kib('VmHWM') / 1024:.0f} MiB.")
+    server.stop()
+
+
+if __name__ == "__main__":
+    main()
