@@ -71,10 +71,10 @@ def start_up(build, model, runs):
     return statistics.median(seconds), statistics.median(resident) / 1024
 
 
-def row(name, server, report, cpu):
-    latency = report["latency_seconds"]
+def row(name, report, cpu):
+    latency = report["latency_ms"]
     print(f"| {name} | {report['requests_per_second']:.0f} | {report['tokens_per_second']:.0f} | "
-          f"{latency['p50'] * 1e3:.1f} | {latency['p95'] * 1e3:.1f} | {latency['p99'] * 1e3:.1f} | "
+          f"{latency['p50']:.1f} | {latency['p95']:.1f} | {latency['p99']:.1f} | "
           f"{cpu / max(1, report['answered']) * 1e3:.2f} | {report['failed']} |", flush=True)
 
 
@@ -102,13 +102,13 @@ def main():
         report = server.load("--concurrency", str(in_flight), "--connections", "4", *timing)
         # The warm-up's requests cost CPU too and are not in the report: scale to the measured part.
         share = arguments.seconds / (arguments.seconds + 2)
-        row(f"{in_flight} in flight", server, report, (server.cpu_seconds() - before) * share)
+        row(f"{in_flight} in flight", report, (server.cpu_seconds() - before) * share)
         peak = max(peak, report["requests_per_second"])
     for part in (0.5, 0.8):
         before = server.cpu_seconds()
         report = server.load("--rate", f"{peak * part:.1f}", "--connections", "4", *timing)
         share = arguments.seconds / (arguments.seconds + 2)
-        row(f"open loop, {part:.1f} of the most", server, report, (server.cpu_seconds() - before) * share)
+        row(f"open loop, {part:.1f} of the most", report, (server.cpu_seconds() - before) * share)
     print(f"\nMost memory that the server ever had resident: {server.status_kib('VmHWM') / 1024:.0f} MiB.")
     server.stop()
 
