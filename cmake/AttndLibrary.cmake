@@ -1,9 +1,9 @@
 # attnd_library(NAME [PRIVATE_HEADERS] dependencies...): one static library of all *.cc files of the folder.
 #
-# A folder is a library (core/DESIGN.md). `foo_main.cc` files belong to executables and are left out.
+# A folder is a library (core/DESIGN.md). `foo_main.cc` and `foo_test.cc` belong to executables and are left out.
 function(attnd_library name)
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
-  list(FILTER sources EXCLUDE REGEX "_main\\.cc$")
+  list(FILTER sources EXCLUDE REGEX "_(main|test)\\.cc$")
   if(sources)
     add_library(${name} STATIC ${sources})
     target_include_directories(${name} PUBLIC ${CMAKE_SOURCE_DIR})

@@ -1,0 +1,86 @@
+#!/usr/bin/env python3
+"""Makes the cases and the model in this folder from the golden folder, whose layout they keep.
+
+    tests/data/make_subset.py GOLDEN_DIR
+
+Small cases of each kind, so that every run of the tests has them; `golden GOLDEN_DIR` runs all of them.
+"""
+
+import json
+import os
+import shutil
+import struct
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+CASE_BYTES_MAX = 25_000  # Of a case that is not named below.
+KEPT = {
+    "attention": set(),
+    "bert-a": {"text0", "text3", "text5", "pair0", "pair2", "batch"},
+}
+
+
+def read_safetensors(path):
+    with open(path, "rb") as file:
+        (header_bytes,) = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(header_bytes))
+        data = file.read()
+    return {
+        name: (entry["dtype"], entry["shape"], data[slice(*entry["data_offsets"])])
+        for name, entry in header.items()
+        if name != "__metadata__"
+    }
+
+
+def write_safetensors(path, tensors):
+    header, begin = {}, 0
+    for name, (dtype, shape, data) in tensors.items():
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [begin, begin + len(data)]}
+        begin += len(data)
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with open(path, "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for _, _, data in tensors.values():
+            file.write(data)
+
+
+def write_cases(golden, name, ids):
+    with open(f"{golden}/cases/{name}.json", encoding="utf-8") as file:
+        cases = json.load(file)
+    tensors = read_safetensors(f"{golden}/cases/{name}.safetensors")
+    kept, kept_tensors = [], {}
+    for case in cases["cases"]:
+        # Attention weights inside a model are compared with nothing so far.
+        of_case = {
+            key: value
+            for key, value in tensors.items()
+            if key.startswith(case["id"] + "/") and "/attentions." not in key
+        }
+        size = sum(len(data) for _, _, data in of_case.values())
+        if case["id"] not in ids if ids else size > CASE_BYTES_MAX:
+            continue
+        case["tensors"] = {key: value for key, value in case["tensors"].items() if not key.startswith("attentions.")}
+        kept.append(case)
+        kept_tensors |= of_case
+    header = {key: value for key, value in cases.items() if key != "cases"}
+    with open(f"{HERE}/cases/{name}.json", "w", encoding="utf-8") as file:
+        lines = ",\n".join(json.dumps(case, ensure_ascii=False) for case in kept)
+        file.write(json.dumps(header, ensure_ascii=False)[:-1] + ',\n"cases": [\n' + lines + "\n]}\n")
+    write_safetensors(f"{HERE}/cases/{name}.safetensors", kept_tensors)
+    print(f"{name}: {len(kept)} of {len(cases['cases'])} cases")
+
+
+def main():
+    golden = sys.argv[1]
+    os.makedirs(f"{HERE}/cases", exist_ok=True)
+    os.makedirs(f"{HERE}/models/bert-a", exist_ok=True)
+    for name, ids in KEPT.items():
+        write_cases(golden, name, ids)
+    shutil.copyfile(f"{golden}/cases/fuzz-wp1000.json", f"{HERE}/cases/fuzz-wp1000.json")
+    for name in ("config.json", "model.safetensors", "tokenizer.json"):
+        shutil.copyfile(f"{golden}/models/bert-a/{name}", f"{HERE}/models/bert-a/{name}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+#include "tests/golden/backend.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "absl/synchronization/blocking_counter.h"
+#include "core/base/model_dir.h"
+#include "core/base/status_macros.h"
+#include "core/batch/model_executor.h"
+
+namespace attnd::golden {
+namespace {
+
+constexpr int32_t kBatchRowsMax = 4096;
+constexpr uint64_t kTokenizerBytesMax = 64 << 20;
+
+int32_t RowsOf(const Task& task) {
+  if (const auto* encode = std::get_if<EncodeTask>(&task)) {
+    return static_cast<int32_t>(encode->ids.size());
+  }
+  const auto& attend = std::get<AttendTask>(task);
+  return static_cast<int32_t>(std::max(attend.query_length, attend.key_length));
+}
+
+absl::StatusOr<std::unique_ptr<const Tokenizer>> LoadTokenizer(const ModelDir& dir) {
+  ASSIGN_OR_RETURN(const std::string json, dir.ReadFile("tokenizer.json", kTokenizerBytesMax));
+  return Tokenizer::Load(json);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<const Tokenizer>> OpenTokenizer(const std::string& directory) {
+  ASSIGN_OR_RETURN(const ModelDir dir, ModelDir::Open(directory));
+  return LoadTokenizer(dir);
+}
+
+absl::StatusOr<std::unique_ptr<Backend>> Backend::Open(const std::string& directory, int workers) {
+  ASSIGN_OR_RETURN(const ModelDir dir, ModelDir::Open(directory));
+  std::unique_ptr<Backend> backend(new Backend);
+  ASSIGN_OR_RETURN(backend->model_, Model::Load(dir, {.batch_rows_max = kBatchRowsMax}));
+  ASSIGN_OR_RETURN(backend->tokenizer_, LoadTokenizer(dir));
+  const Model& model = *backend->model_;
+  // The queue takes the largest case whole; everything else is as it serves.
+  Engine::Options options{.workers = workers,
+                          .batch = {.rows_max = kBatchRowsMax},
+                          .queue = {.rows_max = 1 << 20, .jobs_max = 1 << 16}};
+  backend->engine_ = std::make_unique<Engine>(
+      std::move(options), [&model](int) { return std::make_unique<ModelExecutor>(model); });
+  RETURN_IF_ERROR(backend->engine_->status());
+  return backend;
+}
+
+absl::Status Backend::Run(std::span<Task> tasks) {
+  absl::BlockingCounter running(static_cast<int>(tasks.size()));
+  std::vector<absl::Status> statuses(tasks.size());
+  std::vector<std::unique_ptr<Job>> jobs;
+  for (size_t i = 0; i < tasks.size(); ++i) {
+    auto job = std::make_unique<Job>();
+    job->rows = RowsOf(tasks[i]);
+    job->task = std::move(tasks[i]);
+    job->done = [&running, &task = tasks[i], &status = statuses[i]](std::unique_ptr<Job> finished,
+                                                                    absl::Status outcome) {
+      task = std::move(finished->task);
+      status = std::move(outcome);
+      running.DecrementCount();
+    };
+    jobs.push_back(std::move(job));
+  }
+  RETURN_IF_ERROR(engine_->Submit(jobs));
+  running.Wait();
+  for (absl::Status& status : statuses) RETURN_IF_ERROR(std::move(status));
+  return absl::OkStatus();
+}
+
+}  // namespace attnd::golden
