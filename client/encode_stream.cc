@@ -1,5 +1,6 @@
 #include "client/encode_stream.h"
 
+#include <optional>
 #include <unordered_map>
 #include <utility>
 
@@ -15,6 +16,8 @@ namespace {
 
 // Adds a part to what has come of the same reply: whole encodings, or more rows of the last one.
 absl::Status AppendPart(EncodeReply part, EncodeReply& whole) {
+  whole.model = std::move(part.model);
+  whole.model_version = std::move(part.model_version);
   for (Encoding& encoding : part.encodings) {
     const bool continues =
         !whole.encodings.empty() && whole.encodings.back().input_index == encoding.input_index;
@@ -40,6 +43,9 @@ struct EncodeStream::Call {
   // REQUIRES: the mutex is held (as a condition of absl::Mutex).
   bool HasRoom() const { return in_flight < in_flight_max || ended; }
 
+  // The whole reply when `response` is its last part, or its error.
+  std::optional<absl::StatusOr<EncodeReply>> AddPart(const v1::EncodeStreamResponse& response);
+
   std::unique_ptr<v1::EncoderService::Stub> stub;
   grpc::ClientContext context;
   std::unique_ptr<grpc::ClientReaderWriter<v1::EncodeStreamRequest, v1::EncodeStreamResponse>>
@@ -52,6 +58,25 @@ struct EncodeStream::Call {
   int32_t in_flight = 0;  // Guarded by mutex, as `ended`.
   bool ended = false;
 };
+
+std::optional<absl::StatusOr<EncodeReply>> EncodeStream::Call::AddPart(
+    const v1::EncodeStreamResponse& response) {
+  const auto begun = parts.try_emplace(response.id()).first;
+  absl::Status status;
+  if (response.has_error()) {
+    const v1::StreamError& error = response.error();
+    status = WithDetails(error.code(), error.message(), error.status());
+    if (status.ok()) status = absl::InternalError("the reply is an error of code OK");
+  } else {
+    absl::StatusOr<EncodeReply> part = FromProto(response.response());
+    status = part.ok() ? AppendPart(*std::move(part), begun->second) : part.status();
+    if (status.ok() && !response.last()) return std::nullopt;
+  }
+  EncodeReply whole = std::move(begun->second);
+  parts.erase(begun);
+  if (!status.ok()) return status;
+  return whole;
+}
 
 std::unique_ptr<EncodeStream> EncodeStream::Open(const std::shared_ptr<grpc::Channel>& channel,
                                                  const StreamOptions& options) {
@@ -91,23 +116,9 @@ bool EncodeStream::Receive(StreamReply& reply) {
   v1::EncodeStreamResponse response;
   while (call_->stream->Read(&response)) {
     reply.id = response.id();
-    if (response.has_error()) {
-      const v1::StreamError& error = response.error();
-      reply.result = WithDetails(error.code(), error.message(), error.status());
-      if (reply.result.ok()) reply.result = absl::InternalError("an error of code OK");
-    } else {
-      reply.result = FromProto(response.response());
-      EncodeReply& whole = call_->parts[reply.id];
-      if (reply.result.ok()) {
-        whole.model = reply.result->model;
-        whole.model_version = reply.result->model_version;
-        absl::Status fits = AppendPart(*std::move(reply.result), whole);
-        reply.result = fits;
-        if (fits.ok() && !response.last()) continue;
-        if (fits.ok()) reply.result = std::move(whole);
-      }
-    }
-    call_->parts.erase(reply.id);
+    std::optional<absl::StatusOr<EncodeReply>> whole = call_->AddPart(response);
+    if (!whole.has_value()) continue;
+    reply.result = *std::move(whole);
     absl::MutexLock lock(&call_->mutex);
     --call_->in_flight;
     return true;

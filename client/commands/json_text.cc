@@ -17,6 +17,10 @@ void AppendJson(float value, std::string& out) {
     out += "null";
     return;
   }
+  if (value == 0 && std::signbit(value)) {
+    out += "-0.0";  // "-0" is an integer to some readers, which then lose the sign.
+    return;
+  }
   char digits[32];  // The longest shortest form of a float has 15 characters ("-1.17549435e-38").
   const std::to_chars_result end = std::to_chars(std::begin(digits), std::end(digits), value);
   out.append(digits, end.ptr);

@@ -85,15 +85,14 @@ void Send(v1::EncoderService::Stub& stub, const v1::EncodeRequest& request, doub
 
 absl::StatusOr<std::vector<std::unique_ptr<v1::EncoderService::Stub>>> Connect(
     const LoadOptions& options) {
-  constexpr auto kConnectTimeMax = std::chrono::seconds(5);
   std::vector<std::unique_ptr<v1::EncoderService::Stub>> stubs;
   for (int32_t i = 0; i < options.connections; ++i) {
     const auto channel = OpenChannel({.target = options.target,
                                       .reply_bytes_max = options.reply_bytes_max,
                                       .sharing = ConnectionSharing::kSeparate});
-    if (!channel->WaitForConnected(std::chrono::system_clock::now() + kConnectTimeMax)) {
+    if (!channel->WaitForConnected(std::chrono::system_clock::now() + options.connect_time_max)) {
       return absl::UnavailableError(absl::StrCat("no connection to ", options.target, " within ",
-                                                 kConnectTimeMax.count(), " s"));
+                                                 options.connect_time_max.count(), " ms"));
     }
     stubs.push_back(v1::EncoderService::NewStub(channel));
   }

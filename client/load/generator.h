@@ -26,8 +26,9 @@ struct LoadOptions {
   // since that counts from the intended time.
   int32_t in_flight_max = 1;
   double warmup_seconds = 1;
-  double measured_seconds = 10;  // After the warm-up.
-  std::chrono::milliseconds deadline{10'000};
+  double measured_seconds = 10;                       // After the warm-up.
+  std::chrono::milliseconds deadline{10'000};         // Of each request.
+  std::chrono::milliseconds connect_time_max{5'000};  // For each connection, before the start.
 };
 
 // Sends `requests` in turn, from the first again after the last, for the time that the options say;

@@ -1,0 +1,234 @@
+// Goal: each command of attnctl prints what its help promises and exits 0 only when all went well.
+// Method: whole command lines against a fake server, with strings for the terminal.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <sstream>
+
+#include "client/commands/attend_json.h"
+#include "client/commands/commands.h"
+#include "client/commands/similarity.h"
+#include "nlohmann/json.hpp"
+#include "tests/client/fake_server.h"
+
+namespace attnd::client {
+namespace {
+
+using nlohmann::json;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::Not;
+
+struct Outcome {
+  int code = 0;
+  std::string out;
+  std::string error;
+};
+
+Outcome Attnctl(std::vector<std::string> arguments, const std::string& input = "") {
+  std::istringstream in(input);
+  std::ostringstream out;
+  std::ostringstream error;
+  Streams streams{.in = in, .out = out, .error = error};
+  const int code = RunAttnctl(std::move(arguments), streams);
+  return {.code = code, .out = out.str(), .error = error.str()};
+}
+
+TEST(AttnctlEncode, PrintsTokensVectorsAndSimilarities) {
+  FakeServer server;
+  const Outcome outcome = Attnctl({"encode", "--target", server.target(), "one", "three"});
+  EXPECT_EQ(outcome.code, 0) << outcome.error;
+  EXPECT_THAT(outcome.out, HasSubstr("[CLS]"));
+  EXPECT_THAT(outcome.out, HasSubstr("[0,4)"));
+  EXPECT_THAT(outcome.out, HasSubstr("0.1000"));
+  EXPECT_THAT(outcome.out, HasSubstr("pooled (1)"));
+  EXPECT_THAT(outcome.out, HasSubstr("cosine similarity"));
+  EXPECT_THAT(outcome.out, HasSubstr("1.000"));
+}
+
+TEST(AttnctlEncode, OneTextHasNoSimilarities) {
+  FakeServer server;
+  const Outcome outcome = Attnctl({"encode", "--target", server.target(), "--no-vectors", "one"});
+  EXPECT_EQ(outcome.code, 0) << outcome.error;
+  EXPECT_THAT(outcome.out, Not(HasSubstr("similarity")));
+  EXPECT_THAT(outcome.out, Not(HasSubstr("0.1000")));
+}
+
+TEST(AttnctlEncode, ARefusedTextIsPrintedWithItsReasonAndFields) {
+  FakeServer server;
+  const Outcome outcome = Attnctl({"encode", "--target", server.target(), "one", "refuse"});
+  EXPECT_EQ(outcome.code, 1);
+  EXPECT_THAT(outcome.out, HasSubstr("\"one\""));
+  EXPECT_THAT(outcome.error, HasSubstr("INVALID_ARGUMENT (TOO_LONG): inputs[0] has 600 tokens"));
+  EXPECT_THAT(outcome.error, HasSubstr("inputs[0].text: 600 tokens"));
+}
+
+TEST(AttnctlEncode, JsonlAnswersEachLineInOrder) {
+  FakeServer server;
+  server.encoder.reverse_group = 3;
+  const Outcome outcome =
+      Attnctl({"encode", "--target", server.target(), "--jsonl"},
+              "{\"text\": \"a\", \"id\": 1}\n{\"ids\": [4, 5, 6], \"id\": \"two\"}\n"
+              "{\"text\": \"\", \"text_pair\": \"seven 7\"}\n");
+  EXPECT_EQ(outcome.code, 0) << outcome.out;
+  std::istringstream lines(outcome.out);
+  std::string line;
+  std::vector<json> answers;
+  while (std::getline(lines, line)) answers.push_back(json::parse(line));
+  ASSERT_EQ(answers.size(), 3U);
+  EXPECT_EQ(answers[0]["id"], 1);
+  EXPECT_EQ(answers[0]["pooled"], json({1}));
+  EXPECT_EQ(answers[0]["vectors"].size(), 2U);
+  EXPECT_EQ(answers[1]["id"], "two");
+  EXPECT_EQ(answers[1]["pooled"], json({3}));
+  EXPECT_EQ(answers[2]["pooled"], json({7}));
+}
+
+TEST(AttnctlEncode, JsonlExitsWithOneIfAnyLineIsAnError) {
+  FakeServer server;
+  const Outcome outcome =
+      Attnctl({"encode", "--target", server.target(), "--jsonl"},
+              "{\"text\": \"a\"}\nnonsense\n{\"text\": \"refuse\", \"id\": 3}\n");
+  EXPECT_EQ(outcome.code, 1);
+  std::istringstream lines(outcome.out);
+  std::string line;
+  std::getline(lines, line);
+  EXPECT_TRUE(json::parse(line).contains("pooled"));
+  std::getline(lines, line);
+  EXPECT_THAT(json::parse(line)["error"]["message"].get<std::string>(), HasSubstr("line 2"));
+  std::getline(lines, line);
+  EXPECT_EQ(json::parse(line)["error"]["reason"], "TOO_LONG");
+  EXPECT_EQ(json::parse(line)["id"], 3);
+}
+
+TEST(AttnctlHealth, ExitsWithZeroOnlyIfServing) {
+  FakeServer server;
+  EXPECT_EQ(Attnctl({"health", "--target", server.target()}).code, 0);
+  EXPECT_EQ(Attnctl({"health", "--target", server.target(), "--service", "x"}).code, 1);
+  server.health.serving = false;
+  const Outcome outcome = Attnctl({"health", "--target", server.target()});
+  EXPECT_EQ(outcome.code, 1);
+  EXPECT_EQ(outcome.out, "NOT_SERVING\n");
+  EXPECT_EQ(Attnctl({"health", "--target", "unix:/nowhere/attnd.sock"}).code, 1);
+}
+
+TEST(AttnctlHealth, WatchPrintsEachChange) {
+  FakeServer server;
+  const Outcome outcome = Attnctl({"health", "--watch", "--target", server.target()});
+  EXPECT_EQ(outcome.out, "SERVING\nNOT_SERVING\n");
+  EXPECT_EQ(outcome.code, 1);
+}
+
+TEST(AttnctlModels, PrintsWhatIsServed) {
+  FakeServer server;
+  const Outcome outcome = Attnctl({"models", "--target", server.target()});
+  EXPECT_EQ(outcome.code, 0) << outcome.error;
+  EXPECT_THAT(outcome.out, HasSubstr("fake"));
+  EXPECT_THAT(outcome.out, HasSubstr("ffn.up: jit_1x1:avx2"));
+  EXPECT_EQ(Attnctl({"models", "other", "--target", server.target()}).code, 1);
+}
+
+TEST(AttnctlAttend, ReadsNestedArraysAndPrintsThem) {
+  FakeServer server;
+  const Outcome outcome =
+      Attnctl({"attend", "--target", server.target()},
+              R"({"query": [[1, 0]], "key": [[1, 0]], "value": [[0.5, "-inf"]], "scale": 2})");
+  EXPECT_EQ(outcome.code, 0) << outcome.error;
+  EXPECT_EQ(json::parse(outcome.out),
+            json::parse(R"({"output": [[[[0.5, "-inf"]]]], "weights": [2]})"));
+  EXPECT_EQ(Attnctl({"attend", "--demo", "--target", server.target()}).code, 0);
+  const Outcome bad =
+      Attnctl({"attend", "--target", server.target()}, R"({"query": [[1], [2, 3]]})");
+  EXPECT_EQ(bad.code, 1);
+  EXPECT_THAT(bad.error, HasSubstr("\"query\" is not a nested array of equal rows"));
+}
+
+TEST(AttnctlLoad, PrintsCountsThatAddUp) {
+  FakeServer server;
+  const Outcome outcome = Attnctl({"load", "--target", server.target(), "--concurrency", "4",
+                                   "--duration", "0.2", "--warmup", "0", "--json"});
+  EXPECT_EQ(outcome.code, 0) << outcome.error;
+  const json report = json::parse(outcome.out);
+  EXPECT_EQ(report["sent"].get<int>(), server.encoder.requests);
+  EXPECT_EQ(report["sent"].get<int>(), report["codes"]["OK"].get<int>());
+  EXPECT_EQ(report["failed"], 0);
+  EXPECT_GT(report["latency_ms"]["p99"].get<double>(), 0);
+}
+
+TEST(Attnctl, AWrongCommandLineExitsWithTwo) {
+  EXPECT_EQ(Attnctl({}).code, 2);
+  EXPECT_EQ(Attnctl({"sing"}).code, 2);
+  EXPECT_EQ(Attnctl({"encode", "--pooling", "best", "x"}).code, 2);
+  EXPECT_EQ(Attnctl({"load", "--rate", "1", "--concurrency", "1"}).code, 2);
+  const Outcome help = Attnctl({"encode", "--help"});
+  EXPECT_EQ(help.code, 0);
+  EXPECT_THAT(help.out, HasSubstr("--jsonl"));
+}
+
+TEST(Similarity, IsTheCosine) {
+  const std::vector<float> x = {3, 0};
+  const std::vector<float> y = {0, 2};
+  const std::vector<float> diagonal = {1, 1};
+  EXPECT_DOUBLE_EQ(CosineSimilarity(x, x), 1);
+  EXPECT_DOUBLE_EQ(CosineSimilarity(x, y), 0);
+  EXPECT_NEAR(CosineSimilarity(x, diagonal), std::sqrt(0.5), 1e-12);
+  EXPECT_EQ(CosineSimilarity(x, std::vector<float>{0, 0}), 0);
+  EXPECT_THAT(CosineSimilarities({x, y}), ElementsAre(1, 0, 0, 1));
+}
+
+TEST(Similarity, LongTextsAreCutBetweenCharacters) {
+  std::ostringstream out;
+  std::string text;
+  for (int i = 0; i < 50; ++i) text += "\u00e9";
+  PrintSimilarities({text, "b"}, {{1}, {1}}, out);
+  EXPECT_THAT(out.str(), HasSubstr("\u00e9..."));
+  EXPECT_THAT(out.str(), Not(HasSubstr("\xc3...")));
+}
+
+TEST(ParseAttention, ReadsEveryFieldOfARequest) {
+  const auto parsed = ParseAttention(R"({
+      "query": [[[1, 2], [3, 4]]], "key": [[[1, 2]]], "value": [[[7]]], "causal": true,
+      "window": 3, "key_mask": [true], "mask": [[1], [0]], "bias": [["-inf"], [0]],
+      "fully_masked": "uniform", "return_weights": true, "allow_non_finite": true})");
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  const auto& request = std::get<AttendRequest>(*parsed);
+  EXPECT_THAT(request.query.shape, ElementsAre(1, 1, 2, 2));
+  EXPECT_THAT(request.query.values, ElementsAre(1, 2, 3, 4));
+  EXPECT_THAT(request.key_mask->shape, ElementsAre(1, 1));
+  EXPECT_THAT(request.mask->shape, ElementsAre(1, 1, 2, 1));
+  EXPECT_THAT(request.mask->values, ElementsAre(1, 0));
+  EXPECT_EQ(request.bias->values[0], -std::numeric_limits<float>::infinity());
+  EXPECT_EQ(request.fully_masked, FullyMasked::kUniform);
+  EXPECT_EQ(request.window, 3);
+  EXPECT_FALSE(request.scale.has_value());
+  EXPECT_TRUE(request.causal && request.return_weights && request.allow_non_finite);
+}
+
+TEST(ParseAttention, SelfAttentionIsKnownByItsInput) {
+  const auto parsed = ParseAttention(
+      R"({"input": [[1, 2]], "w_q": [[1], [0]], "w_k": [[1], [0]], "w_v": [[1], [0]],
+          "w_o": [[1]], "heads": 1, "positions": "sinusoidal"})");
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  const auto& request = std::get<SelfAttentionRequest>(*parsed);
+  EXPECT_THAT(request.w_q.shape, ElementsAre(2, 1));
+  EXPECT_EQ(request.positions, Positions::kSinusoidal);
+}
+
+TEST(ParseAttention, AnErrorNamesTheField) {
+  const auto message = [](std::string_view text) {
+    return std::string(ParseAttention(text).status().message());
+  };
+  EXPECT_THAT(message("{}"), HasSubstr("\"query\" is missing"));
+  EXPECT_THAT(message("[]"), HasSubstr("JSON object"));
+  EXPECT_THAT(message(R"({"input": [["a"]]})"), HasSubstr("\"input\""));
+  const std::string tensors = R"("query": [[1]], "key": [[1]], "value": [[1]])";
+  EXPECT_THAT(message("{" + tensors + R"(, "causal": 1})"), HasSubstr("\"causal\""));
+  EXPECT_THAT(message("{" + tensors + R"(, "window": 1e10})"), HasSubstr("\"window\""));
+  EXPECT_THAT(message("{" + tensors + R"(, "mask": [[2]]})"), HasSubstr("\"mask\""));
+  EXPECT_THAT(message("{" + tensors + R"(, "fully_masked": "no"})"), HasSubstr("zero, uniform"));
+}
+
+}  // namespace
+}  // namespace attnd::client
