@@ -11,6 +11,7 @@
 #include <cstring>
 #include <memory>
 #include <optional>
+#include <system_error>
 #include <vector>
 
 #include "core/base/printable.h"
@@ -32,7 +33,7 @@ absl::Status Refuse(std::string_view name, std::string_view reason) {
 }
 
 absl::Status FromErrno(std::string_view name, int error) {
-  const std::string message = StrCat(Printable(name), ": ", std::strerror(error));
+  const std::string message = StrCat(Printable(name), ": ", std::generic_category().message(error));
   switch (error) {
     case ENOENT:
       return absl::NotFoundError(StrCat(Printable(name), ": not found"));

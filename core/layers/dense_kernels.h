@@ -41,7 +41,8 @@ class DenseKernels {
     int64_t in = 0;
     int64_t out = 0;
     onednn::Epilogue epilogue = onednn::Epilogue::kNone;
-    auto operator<=>(const Shape&) const = default;
+    // clang-tidy 14 takes the 0 that the comparison brings along for a pointer.
+    auto operator<=>(const Shape&) const = default;  // NOLINT(modernize-use-nullptr)
   };
   // kUnimplemented, with what was tried and why it was turned down, if neither serves.
   static absl::StatusOr<std::unique_ptr<const DenseKernels>> Choose(const Shape& shape);

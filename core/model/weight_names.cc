@@ -51,7 +51,7 @@ std::string Translate(std::span<const NameRule> rules, std::string_view ours) {
       return theirs;
     }
   }
-  CHECK_THAT(!"a name that the family's table lacks");
+  CHECK_THAT(false && "a name that the family's table lacks");
   return {};
 }
 
