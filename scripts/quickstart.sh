@@ -43,7 +43,7 @@ build_attnd() {
 start_server() {
   local port metrics_port attempt
   port=$(free_port 50051)
-  metrics_port=$(free_port 9464)
+  metrics_port=$(free_port 9090)
   target=127.0.0.1:$port
   metrics=http://127.0.0.1:$metrics_port/metrics
   "$attnd" --model "$model" --listen "$target" --metrics-listen "127.0.0.1:$metrics_port" >"$log" 2>&1 </dev/null &

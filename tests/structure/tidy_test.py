@@ -130,7 +130,10 @@ class TidyTest(unittest.TestCase):
         self.assertEqual(self.header("// getenv is not called here.\n"), [])
 
     def test_std_mutex_is_refused(self):
-        self.expect("absl::Mutex", core__base__check_h="#pragma once\nstd::mutex m;\n")
+        self.expect("core/base/mutex.h", core__base__check_h="#pragma once\nstd::mutex m;\n")
+        reader = '#pragma once\n#include "core/base/mutex.h"\n'
+        mutex = "#pragma once\nclass Mutex {\n  std::mutex m;\n};\n"
+        self.assertEqual(findings(core__base__check_h=reader, core__base__mutex_h=mutex), [])
 
     def test_tests_do_not_sleep(self):
         text = '// Goal: g. Method: m.\n#include "core/base/check.h"\nvoid F() { absl::SleepFor(a); }\n'

@@ -1,0 +1,49 @@
+#!/usr/bin/env python3
+"""Goal: hours of mixed load leave attnd as it was. Method: `attnctl load` below saturation in rounds, with one bad call
+a round; memory after the first round against memory after the last, no failed request, an orderly end.
+
+    soak.py BUILD_FOLDER MODEL_DIRECTORY SECONDS
+"""
+
+import json
+import sys
+import time
+
+from running import Attnd
+
+ROUND_SECONDS = 30
+REQUESTS_PER_SECOND = 50
+GROWTH_BYTES_MAX = 16 << 20
+
+
+def main():
+    build, model, seconds = sys.argv[1], sys.argv[2], float(sys.argv[3])
+    end = time.monotonic() + seconds
+    answered = failed = rounds = 0
+    settled = latest = 0
+    with Attnd(build, model) as attnd:
+        while rounds < 2 or time.monotonic() < end:
+            arguments = ["--json", "--rate", str(REQUESTS_PER_SECOND), "--warmup", "0"]
+            # Short and long requests in turn, so that all row counts and lengths come by.
+            arguments += ["--duration", str(ROUND_SECONDS), "--inputs", str(1 + rounds % 3), "--seed", str(rounds)]
+            code, output, error = attnd.attnctl("load", *arguments)
+            report = json.loads(output) if output else {"answered": 0, "failed": 1}
+            answered += report["answered"]
+            failed += report["failed"]
+            if code != 0:
+                print(error, flush=True)
+            if attnd.attnctl("encode", "--jsonl", text='{"ids": [1073741824]}\n')[0] != 1:
+                print("a bad id was not refused")
+                failed += 1
+            rounds += 1
+            latest = attnd.resident_bytes()
+            settled = settled or latest
+            print(f"round {rounds}: {answered} answered, {failed} failed, {latest >> 20} MiB resident", flush=True)
+        code = attnd.stop()
+    growth = latest - settled
+    print(f"exit code {code}; memory grew by {growth / 2**20:.1f} MiB after the first round")
+    return 0 if code == 0 and failed == 0 and answered > 0 and growth < GROWTH_BYTES_MAX else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
