@@ -7,13 +7,14 @@
 
 namespace attnd {
 
-// Where sequences begin and end in a tall matrix that holds them end to end, with no padding anywhere:
+// Where sequences begin and end in a tall matrix that holds them end to end, with no padding
+// anywhere:
 //
 //   rows         a0 a1 a2 | b0 | c0 c1
 //   row_starts   0          3    4       6
 //
-// Dense layers see row_count() rows. Only attention and pooling need to know where one sequence ends and the next
-// begins.
+// Dense layers see row_count() rows. Only attention and pooling need to know where one sequence
+// ends and the next begins.
 class PackedBatch {
  public:
   struct Rows {

@@ -4,7 +4,8 @@
 
 namespace attnd {
 
-// A view of f32 rows in row-major order; `stride` elements from one row to the next. The owner must outlive it.
+// A view of f32 rows in row-major order; `stride` elements from one row to the next. The owner must
+// outlive it.
 struct ConstMatrix {
   const float* data = nullptr;
   int64_t rows = 0;
@@ -21,7 +22,8 @@ struct Matrix {
   int64_t stride = 0;
 
   float* row(int64_t index) const { return data + index * stride; }
-  operator ConstMatrix() const { return {data, rows, columns, stride}; }  // NOLINT(google-explicit-constructor)
+  // A Matrix serves wherever one is only read. NOLINTNEXTLINE(google-explicit-constructor)
+  operator ConstMatrix() const { return {data, rows, columns, stride}; }
 };
 
 }  // namespace attnd

@@ -8,8 +8,9 @@
 
 namespace attnd {
 
-// The scratch memory of one worker: one block, taken from the front and given back in reverse by Frame. It has its
-// full size from the start, so that the hot path allocates nothing. Not thread-safe: each worker has its own.
+// The scratch memory of one worker: one block, taken from the front and given back in reverse by
+// Frame. It has its full size from the start, so that the hot path allocates nothing. Not
+// thread-safe: each worker has its own.
 class Workspace {
  public:
   explicit Workspace(size_t bytes);
@@ -25,7 +26,8 @@ class Workspace {
     Frame(const Frame&) = delete;
     Frame& operator=(const Frame&) = delete;
 
-    // Uninitialised, 64-byte aligned. Running out is a bug of the caller, who sized the workspace: aborts.
+    // Uninitialised, 64-byte aligned. Running out is a bug of the caller, who sized the workspace:
+    // aborts.
     void* TakeBytes(size_t bytes);
     float* TakeFloats(int64_t count);
     // [rows, columns], dense.

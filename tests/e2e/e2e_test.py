@@ -112,7 +112,8 @@ class StartAndStopTest(unittest.TestCase):
             self.assertEqual(set(json.loads(line)), {"time", "level", "message"})
 
     def refused(self, *arguments):
-        done = subprocess.run([f"{BUILD}/server/attnd", *arguments], capture_output=True, text=True, timeout=30, check=False)
+        command = [f"{BUILD}/server/attnd", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
         self.assertNotEqual(done.returncode, 0, done)
         return done.stderr
 

@@ -10,7 +10,7 @@ import sys
 
 FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 60
-COLUMNS_MAX = {".cc": 100, ".h": 100, ".rs": 100, ".py": 120, ".sh": 120, ".proto": 120, ".cmake": 120, ".txt": 120}
+COLUMNS_MAX = {".cc": 100, ".h": 100, ".rs": 100, ".py": 120, ".sh": 130, ".proto": 130, ".cmake": 120, ".txt": 120}
 FOLDERS = ("core", "server", "client", "tests", "bench", "proto", "cmake", "scripts", "third_party/tokenizers")
 IGNORED = {"build", "target", "__pycache__", "node_modules", "vendor"}
 
@@ -103,7 +103,9 @@ def check_size(path, text):
         yield 1, f"{count} lines; a file has at most {FILE_LINES_MAX}"
     columns_max = COLUMNS_MAX[os.path.splitext(path)[1]]
     for number, line in enumerate(lines, 1):
-        if len(line) > columns_max and "http" not in line:
+        # An address, and a test's literal, stay in one piece.
+        whole = "http" in line or (path.startswith("tests/") and is_cpp(path) and '"' in line)
+        if len(line) > columns_max and not whole:
             yield number, f"{len(line)} columns; a line has at most {columns_max}"
 
 
