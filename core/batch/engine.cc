@@ -1,14 +1,13 @@
 #include "core/batch/engine.h"
 
-#include <condition_variable>
 #include <exception>
 #include <thread>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/mutex.h"
 #include "core/base/check.h"
+#include "core/base/mutex.h"
 #include "core/batch/queue.h"
 
 namespace attnd {
@@ -25,30 +24,6 @@ absl::Status Guarded(Function function) {
     return absl::InternalError("an exception of unknown type");
   }
 }
-
-// A condition that waits on the steady clock. absl::CondVar of Debian 12 turns a timeout into a
-// time of the wall clock, so that a clock set back by an hour would let a batch wait for an hour.
-class Condition {
- public:
-  void WaitUntil(absl::Mutex& mutex, Clock::time_point wake) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
-    Lockable lockable{mutex};
-    if (wake == Clock::time_point::max()) {
-      condition_.wait(lockable);
-    } else {
-      condition_.wait_until(lockable, wake);
-    }
-  }
-  void NotifyOne() { condition_.notify_one(); }
-  void NotifyAll() { condition_.notify_all(); }
-
- private:
-  struct Lockable {
-    absl::Mutex& mutex;
-    void lock() ABSL_NO_THREAD_SAFETY_ANALYSIS { mutex.Lock(); }
-    void unlock() ABSL_NO_THREAD_SAFETY_ANALYSIS { mutex.Unlock(); }
-  };
-  std::condition_variable_any condition_;
-};
 
 }  // namespace
 
@@ -84,7 +59,7 @@ class Engine::Impl {
   const Options options_;
   absl::Status status_;  // Constant once the constructor is done.
 
-  mutable absl::Mutex mutex_;
+  mutable Mutex mutex_;
   Condition work_;  // What an idle worker waits for: the queue has changed, or `stop_`.
   Condition done_;  // `open_` became 0, or a worker is ready.
   Queue queue_ ABSL_GUARDED_BY(mutex_);
@@ -104,7 +79,7 @@ Engine::Impl::Impl(Options options, ExecutorFactory executors)
       return absl::OkStatus();
     });
     // One after the other, for the factory is called without a lock and is not const.
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(mutex_);
     if (!started.ok()) {
       status_ =
           absl::InternalError(absl::StrCat("worker ", i, " has no thread: ", started.message()));
@@ -118,7 +93,7 @@ Engine::Impl::~Impl() {
   // Without a limit of time, so it does finish all.
   (void)Drain(Clock::time_point::max());
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(mutex_);
     stop_ = true;
     work_.NotifyAll();
   }
@@ -128,7 +103,7 @@ Engine::Impl::~Impl() {
 absl::Status Engine::Impl::Submit(std::vector<std::unique_ptr<Job>>& jobs) {
   if (!status_.ok()) return status_;
   const auto count = static_cast<int64_t>(jobs.size());
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(mutex_);
   absl::Status status = queue_.Submit(jobs, Clock::now());
   if (status.ok()) {
     open_ += count;
@@ -140,7 +115,7 @@ absl::Status Engine::Impl::Submit(std::vector<std::unique_ptr<Job>>& jobs) {
 void Engine::Impl::ReapCancelled() {
   std::vector<Finished> finished;
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(mutex_);
     queue_.ReapCancelled(finished);
   }
   Finish(finished);
@@ -149,7 +124,7 @@ void Engine::Impl::ReapCancelled() {
 bool Engine::Impl::Drain(Clock::time_point deadline) {
   std::vector<Finished> abandoned;
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(mutex_);
     queue_.Close();
     work_.NotifyAll();  // A batch that was waiting to become fuller leaves now.
     while (open_ > 0 && Clock::now() < deadline) done_.WaitUntil(mutex_, deadline);
@@ -161,7 +136,7 @@ bool Engine::Impl::Drain(Clock::time_point deadline) {
 }
 
 QueueDepth Engine::Impl::depth() const {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(mutex_);
   return queue_.depth();
 }
 
@@ -181,7 +156,7 @@ std::unique_ptr<Executor> Engine::Impl::MakeExecutor(int index, ExecutorFactory&
     executor = executors(index);
     return executor != nullptr ? absl::OkStatus() : absl::InternalError("there is none");
   });
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(mutex_);
   if (!status.ok()) {
     status_ = absl::InternalError(
         absl::StrCat("worker ", index, " cannot make its executor: ", status.message()));
@@ -194,7 +169,7 @@ std::unique_ptr<Executor> Engine::Impl::MakeExecutor(int index, ExecutorFactory&
 
 // Waits until there is something to run or to finish. False: the engine ends.
 bool Engine::Impl::Pull(Worker& worker) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(mutex_);
   ++idle_;
   while (!stop_) {
     const Clock::time_point wake = queue_.Take(Clock::now(), idle_, worker.batch, worker.finished);
@@ -219,7 +194,7 @@ void Engine::Impl::RunBatch(Worker& worker) {
   const Clock::time_point finished = Clock::now();
   report.compute_seconds = std::chrono::duration<double>(finished - started).count();
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(mutex_);
     queue_.Complete(report.status, finished, worker.batch, worker.finished);
   }
   if (options_.on_batch) options_.on_batch(report);
@@ -229,7 +204,7 @@ void Engine::Impl::Finish(std::vector<Finished>& finished) {
   const auto count = static_cast<int64_t>(finished.size());
   if (count == 0) return;
   CallDone(finished);
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(mutex_);
   open_ -= count;
   if (open_ == 0) done_.NotifyAll();
 }
