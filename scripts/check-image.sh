@@ -95,15 +95,15 @@ main() {
   trap clean_up EXIT
   cp -rL "$("$root_dir/scripts/get-model.sh")" "$work/model"
   chmod 755 "$work"
-  step "base image" make_base
-  step "build image" build_image
+  must "base image" make_base
+  must "build image" build_image
   check_configuration
 
   store from --name attnd-run localhost/attnd >/dev/null
   local mount
   mount=$(store mount attnd-run)
   check_sizes "$mount"
-  step "run image" in_network run_container
+  must "run image" in_network run_container
   check_nothing_written "$mount"
   step_summary
 }

@@ -5,16 +5,19 @@ jobs=${ATTND_JOBS:-$(nproc)}
 step_lines=()
 failed_steps=()
 
-say() { printf '%s\n' "$*"; }
+say() { printf '%s\n' "$@"; }
 fail() { printf '%s: error: %s\n' "${0##*/}" "$*" >&2; exit 1; }
 
-# step NAME COMMAND...: runs the command, prints how long it took, and returns its status.
+# step NAME COMMAND...: runs the command and remembers how long it took and whether it failed. To be called alone on its
+# line: bash ignores `set -e` below an `if`, `||` or `&&`, so that a function would go on after its first failure.
 step() {
-  local name=$1 begin=$SECONDS status=0
+  local name=$1 begin=$SECONDS status options=$-
   shift
   say "== $name"
-  # A subshell with errexit: `set -e` is off in a function whose status somebody tests.
-  (set -e; trap - EXIT; "$@") || status=$?
+  set +e
+  (set -e; trap - EXIT; "$@")
+  status=$?
+  [[ $options != *e* ]] || set -e
   local word=ok
   if [ "$status" -ne 0 ]; then
     word="FAILED ($status)"
@@ -22,7 +25,12 @@ step() {
   fi
   step_lines+=("$(printf '%6d s  %-34s %s' $((SECONDS - begin)) "$name" "$word")")
   say "-- $name: $word, $((SECONDS - begin)) s"
-  return "$status"
+}
+
+# must NAME COMMAND...: a step without which the rest makes no sense.
+must() {
+  step "$@"
+  [ "${#failed_steps[@]}" -eq 0 ] || { step_summary; exit 1; }
 }
 
 # Prints every step with its time; the status is 1 when one failed.
@@ -59,6 +67,12 @@ build() {
       awk '/^\[[0-9]+\/[0-9]+\] / { if (++n % 25 != 1) next } { print; fflush() }'
     return "${PIPESTATUS[0]}"
   fi
+}
+
+# The release build with all tests; a folder that scripts/quickstart.sh configured lacks them.
+build_with_tests() {
+  configure release -DATTND_TESTS=ON -DATTND_BENCH=ON
+  build release
 }
 
 # The golden folder: the caller's choice, else the one that lies beside the checkout, else none.

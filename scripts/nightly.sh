@@ -8,3 +8,29 @@
 set -uo pipefail
 . "$(dirname "$0")/lib.sh"
 cd "$root_dir" || exit 1
+
+soak_seconds=${SOAK_SECONDS:-1800}
+comparisons=${COMPARISONS:-1000000}
+fuzz_inputs=${FUZZ_INPUTS:-20000000}
+
+# bounded SECONDS COMMAND...: a step that hangs is a step that failed.
+bounded() { timeout --kill-after=30 "$@"; }
+
+main() {
+  export ATTND_MODEL ATTND_GOLDEN_DIR
+  step "install packages" scripts/install-deps.sh build test bench fuzz image root
+  step "build (release)" build_with_tests
+  step "default model" scripts/get-model.sh
+  ATTND_MODEL=$(scripts/get-model.sh) && ATTND_GOLDEN_DIR=$(find_golden) || failed_steps+=("model and golden folder")
+  step "soak, $soak_seconds s" bounded $((soak_seconds + 300)) \
+    python3 tests/e2e/soak.py build/release "$ATTND_MODEL" "$soak_seconds"
+  step "$comparisons comparisons" bounded 14400 env ATTND_COMPARISONS="$comparisons" \
+    ctest --test-dir build/release --output-on-failure --no-tests=error --timeout 14000 -R invariance
+  step "fuzzing, $fuzz_inputs inputs" bounded 7200 scripts/fuzz.sh "$fuzz_inputs"
+  step "Debian 13" bounded 7200 scripts/check-debian13.sh
+  step "container image" bounded 7200 scripts/check-image.sh
+  say "" "Left out here: benchmarks (bench/run.sh); the rest is in .ci/run."
+  step_summary
+}
+
+main

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# From a fresh checkout to answers: installs what is missing, builds, gets the default model, starts attnd, encodes a few
-# sentences, shows their tokens, numbers and similarities and the latency lines of /metrics, and stops what it started.
+# From a fresh checkout to answers: installs what is missing, builds, gets the default model, starts attnd, encodes
+# a few sentences, shows their tokens, numbers and similarities and the latency lines of /metrics, and stops what it started.
 #
 #   scripts/quickstart.sh [--keep]      as root or with sudo; --keep leaves the server running and says how to call it
 #
@@ -46,7 +46,8 @@ start_server() {
   metrics_port=$(free_port 9090)
   target=127.0.0.1:$port
   metrics=http://127.0.0.1:$metrics_port/metrics
-  "$attnd" --model "$model" --listen "$target" --metrics-listen "127.0.0.1:$metrics_port" >"$log" 2>&1 </dev/null &
+  "$attnd" --model "$model" --listen "$target" --metrics-listen "127.0.0.1:$metrics_port" \
+    --shutdown-delay 0s >"$log" 2>&1 </dev/null &
   server=$!
   for attempt in $(seq 300); do
     if "$attnctl" health --target "$target" >/dev/null 2>&1; then return; fi
@@ -74,12 +75,12 @@ main() {
     --keep) keep=yes ;;
     *) fail "usage: scripts/quickstart.sh [--keep]" ;;
   esac
-  step "install packages" scripts/install-deps.sh build run
-  step "build" build_attnd
+  must "install packages" scripts/install-deps.sh build run
+  must "build" build_attnd
   if [ -n "${ATTND_MODEL:-}" ]; then
     model=$ATTND_MODEL
   else
-    step "default model" scripts/get-model.sh
+    must "default model" scripts/get-model.sh
     model=$(scripts/get-model.sh)
   fi
   trap stop_server EXIT

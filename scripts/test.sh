@@ -12,14 +12,8 @@ cd "$root_dir" || exit 1
 
 export ATTND_MODEL ATTND_GOLDEN_DIR
 
-build_all() {
-  # A folder that scripts/quickstart.sh configured lacks the tests.
-  configure release -DATTND_TESTS=ON -DATTND_BENCH=ON
-  build release
-}
-
 run_tests() {
-  ctest --test-dir build/release --output-on-failure --no-tests=error -j "$jobs"
+  ctest --test-dir build/release --output-on-failure --no-tests=error -j "$jobs" | tee "${ATTND_TEST_LOG:-/dev/null}"
 }
 
 left_out() {
@@ -31,9 +25,9 @@ left_out() {
 
 main() {
   ATTND_GOLDEN_DIR=$(find_golden) || exit 1
-  step "install packages" scripts/install-deps.sh build test bench || { step_summary; exit 1; }
-  step "build (release)" build_all || { step_summary; exit 1; }
-  step "default model" scripts/get-model.sh || { step_summary; exit 1; }
+  must "install packages" scripts/install-deps.sh build test bench
+  must "build (release)" build_with_tests
+  must "default model" scripts/get-model.sh
   ATTND_MODEL=$(scripts/get-model.sh) || exit 1
   say "model:  $ATTND_MODEL" "golden: ${ATTND_GOLDEN_DIR:-none}"
   step "tests (release)" run_tests
