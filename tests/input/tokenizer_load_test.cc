@@ -45,24 +45,25 @@ TEST(TokenizerLoadTest, EveryTruncationIsRefused) {
   for (size_t size = 0; size + 2 < text.size(); size += 97) Refusal(text.substr(0, size));
 }
 
-TEST(TokenizerLoadTest, DeepNestingIsRefusedBeforeItIsParsed) {
-  json nested = {{"type", "Lowercase"}};
-  for (int i = 0; i < 30; ++i) {
-    nested = {{"type", "Sequence"}, {"normalizers", json::array({nested})}};
+// A sequence of one normalizer, `levels` times.
+json NestedNormalizer(int levels) {
+  std::string text = R"({"type": "Lowercase"})";
+  for (int i = 0; i < levels; ++i) {
+    text = R"({"type": "Sequence", "normalizers": [)" + text + "]}";
   }
+  return json::parse(text);
+}
+
+TEST(TokenizerLoadTest, DeepNestingIsRefusedBeforeItIsParsed) {
   json file = Bert();
-  file["normalizer"] = nested;
+  file["normalizer"] = NestedNormalizer(30);
   EXPECT_EQ(Refusal(file), "nests 62 deep, more than 32");
   EXPECT_THAT(Refusal(std::string(5'000'000, '[')), HasSubstr("nests 5000000 deep"));
 }
 
 TEST(TokenizerLoadTest, ShallowNestingIsFineAndBracketsInStringsDoNotCount) {
-  json nested = {{"type", "Lowercase"}};
-  for (int i = 0; i < 12; ++i) {
-    nested = {{"type", "Sequence"}, {"normalizers", json::array({nested})}};
-  }
   json file = Bert();
-  file["normalizer"] = nested;
+  file["normalizer"] = NestedNormalizer(12);
   file["model"]["vocab"]["\\\"" + std::string(100, '[')] = 1000;
   const auto tokenizer = LoadOrFail(file.dump());
   ASSERT_NE(tokenizer, nullptr);
@@ -86,40 +87,44 @@ TEST(TokenizerLoadTest, IdsThatDoNotFitAreRefused) {
 
 TEST(TokenizerLoadTest, TheIdEndCoversWhatTheTemplateAdds) {
   json file = Bert();
-  file["post_processor"]["special_tokens"]["[SEP]"]["ids"] = {5000};
+  file["post_processor"]["special_tokens"]["[SEP]"]["ids"][0] = 5000;
   const auto tokenizer = LoadOrFail(file.dump());
   ASSERT_NE(tokenizer, nullptr);
   EXPECT_EQ(tokenizer->id_end(), 5001);
   EXPECT_EQ(tokenizer->vocabulary_size(), 1000);
 
-  file["post_processor"]["special_tokens"]["[SEP]"]["ids"] = {2147483647};
+  file["post_processor"]["special_tokens"]["[SEP]"]["ids"][0] = 2147483647;
   EXPECT_THAT(Refusal(file), HasSubstr("2147483647"));
 }
 
 TEST(TokenizerLoadTest, TemplatesThatRepeatOrDropATextAreRefused) {
-  const json text = {{"Sequence", {{"id", "A"}, {"type_id", 0}}}};
-  const json other = {{"Sequence", {{"id", "B"}, {"type_id", 1}}}};
-  const json separator = {{"SpecialToken", {{"id", "[SEP]"}, {"type_id", 0}}}};
-  const std::pair<const char*, json> kTemplates[] = {
-      {"single", json::array()},
-      {"single", {text, text}},
-      {"single", {separator}},
-      {"single", {other}},
-      {"single", {text, other}},
-      {"pair", {text}},
-      {"pair", {other, separator}},
-      {"pair", {text, other, other}},
-      {"single", json(100'000, text)},
-      {"pair", json(300, separator)},
-      {"single", json(300, separator)},
-      {"single", {text, {{"SpecialToken", {{"id", "[X]"}}}}}},
-      {"single", {text, json::object()}},
-      {"single", "$A [SEP"},
+  const std::string text = R"({"Sequence": {"id": "A", "type_id": 0}})";
+  const std::string other = R"({"Sequence": {"id": "B", "type_id": 1}})";
+  const std::string separator = R"({"SpecialToken": {"id": "[SEP]", "type_id": 0}})";
+  const auto times = [](int count, const std::string& piece) {
+    std::string pieces = piece;
+    for (int i = 1; i < count; ++i) pieces += "," + piece;
+    return pieces;
+  };
+  const std::pair<std::string, std::string> kTemplates[] = {
+      {"single", ""},
+      {"single", text + "," + text},
+      {"single", separator},
+      {"single", other},
+      {"single", text + "," + other},
+      {"single", times(100'000, text)},
+      {"single", times(300, separator) + "," + text},
+      {"single", text + R"(,{"SpecialToken": {"id": "[X]"}})"},
+      {"single", text + ",{}"},
+      {"pair", text},
+      {"pair", other + "," + separator},
+      {"pair", text + "," + other + "," + other},
+      {"pair", times(300, separator) + "," + text + "," + other},
   };
   for (const auto& [name, pieces] : kTemplates) {
-    SCOPED_TRACE(std::string(name) + " " + pieces.dump().substr(0, 200));
+    SCOPED_TRACE(name + " " + pieces.substr(0, 200));
     json file = Bert();
-    file["post_processor"][name] = pieces;
+    file["post_processor"][name] = json::parse("[" + pieces + "]");
     Refusal(file);
   }
 }
@@ -133,11 +138,8 @@ TEST(TokenizerLoadTest, ATokenizerWithoutItsUnknownTokenIsRefused) {
 
 TEST(TokenizerLoadTest, RandomTokenizationIsRefused) {
   json file = Bert();
-  file["model"] = {{"type", "BPE"},
-                   {"dropout", 0.5},
-                   {"vocab", {{"a", 0}, {"b", 1}, {"ab", 2}, {"[UNK]", 3}}},
-                   {"unk_token", "[UNK]"},
-                   {"merges", json::array({"a b"})}};
+  file["model"] = json::parse(R"({"type": "BPE", "dropout": 0.5, "unk_token": "[UNK]",
+    "vocab": {"a": 0, "b": 1, "ab": 2, "[UNK]": 3}, "merges": ["a b"]})");
   file["post_processor"] = nullptr;
   EXPECT_THAT(Refusal(file), HasSubstr("dropout"));
   file["model"]["dropout"] = nullptr;

@@ -225,14 +225,10 @@ TEST_F(TokenizerTest, OneTextOfAPairCanBeChosenToLoseTokens) {
 
 TEST_F(TokenizerTest, TruncationAndPaddingOfTheFileAreSwitchedOff) {
   nlohmann::json json = nlohmann::json::parse(BertJson());
-  json["truncation"] = {
-      {"max_length", 3}, {"stride", 0}, {"strategy", "LongestFirst"}, {"direction", "Right"}};
-  json["padding"] = {{"strategy", {{"Fixed", 128}}},
-                     {"direction", "Right"},
-                     {"pad_id", 0},
-                     {"pad_type_id", 0},
-                     {"pad_token", "[PAD]"},
-                     {"pad_to_multiple_of", nullptr}};
+  json["truncation"] = nlohmann::json::parse(
+      R"({"max_length": 3, "stride": 0, "strategy": "LongestFirst", "direction": "Right"})");
+  json["padding"] = nlohmann::json::parse(R"({"strategy": {"Fixed": 128}, "direction": "Right",
+      "pad_id": 0, "pad_type_id": 0, "pad_token": "[PAD]", "pad_to_multiple_of": null})");
   const auto tokenizer = LoadOrFail(json.dump());
   ASSERT_NE(tokenizer, nullptr);
   const auto encoded = tokenizer->Encode(Letters(9), std::nullopt, {});
