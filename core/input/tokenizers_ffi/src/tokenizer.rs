@@ -6,9 +6,14 @@ use tokenizers::processors::PostProcessorWrapper;
 use tokenizers::utils::parallelism;
 use tokenizers::{Encoding, PostProcessor, Tokenizer};
 
-/// A real tokenizer.json nests about 8 deep. The library's readers may copy and retry each level,
-/// so the cost of a lying file grows with a power of its depth.
-const NESTING_MAX: usize = 32;
+/// The library's readers copy and retry each level, so the cost of a lying file doubles with every
+/// one. Real files nest 7 deep.
+const NESTING_MAX: usize = 12;
+/// Added tokens are most of them: thousands in real files. A pipeline of a million steps takes
+/// seconds and gigabytes to read.
+const OBJECTS_MAX: usize = 100_000;
+/// A vocabulary of 262,144 tokens with its 514,906 merges has 1.3 million.
+const STRINGS_MAX: usize = 2_000_000;
 /// Real templates add at most 4 tokens (Whisper).
 const ADDED_TOKENS_MAX: usize = 256;
 
@@ -91,10 +96,7 @@ impl TextTokenizer {
     pub fn load(json: &[u8]) -> Result<Self, Failure> {
         // No thread pool behind the caller's back, and no look at the environment.
         parallelism::set_parallelism(false);
-        let nesting = nesting_depth(json);
-        if nesting > NESTING_MAX {
-            return Err(invalid(format!("nests {nesting} deep, more than {NESTING_MAX}")));
-        }
+        check_outline(json)?;
         let mut tokenizer = Tokenizer::from_bytes(json).map_err(|e| invalid(e.to_string()))?;
         tokenizer.with_truncation(None).map_err(|e| invalid(e.to_string()))?;
         tokenizer.with_padding(None);
@@ -377,9 +379,11 @@ fn code_points_to_utf16(arrays: &mut Arrays, texts: [&str; 2]) {
     }
 }
 
-/// The deepest nesting of brackets outside strings; whether they match is the parser's business.
-fn nesting_depth(json: &[u8]) -> usize {
-    let (mut depth, mut deepest, mut in_string, mut escaped) = (0usize, 0, false, false);
+/// Refuses what would be costly to read, before it is read. Whether brackets match is the parser's
+/// business.
+fn check_outline(json: &[u8]) -> Result<(), Failure> {
+    let (mut depth, mut deepest, mut objects, mut strings) = (0usize, 0, 0, 0);
+    let (mut in_string, mut escaped) = (false, false);
     for &byte in json {
         if in_string {
             in_string = escaped || byte != b'"';
@@ -387,12 +391,28 @@ fn nesting_depth(json: &[u8]) -> usize {
             continue;
         }
         match byte {
-            b'"' => in_string = true,
-            b'{' | b'[' => depth += 1,
+            b'"' => {
+                in_string = true;
+                strings += 1;
+            }
+            b'{' => {
+                depth += 1;
+                objects += 1;
+            }
+            b'[' => depth += 1,
             b'}' | b']' => depth = depth.saturating_sub(1),
             _ => {}
         }
         deepest = deepest.max(depth);
     }
-    deepest
+    for (name, value, limit) in [
+        ("levels of nesting", deepest, NESTING_MAX),
+        ("objects", objects, OBJECTS_MAX),
+        ("strings", strings, STRINGS_MAX),
+    ] {
+        if value > limit {
+            return Err(invalid(format!("has {value} {name}, more than {limit}")));
+        }
+    }
+    Ok(())
 }
