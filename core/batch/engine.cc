@@ -64,6 +64,7 @@ class Engine::Impl {
   Condition done_;  // `open_` became 0, or a worker is ready.
   Queue queue_ ABSL_GUARDED_BY(mutex_);
   int64_t open_ ABSL_GUARDED_BY(mutex_) = 0;  // Jobs accepted whose `done` has not returned.
+  // Workers with no batch: asleep, or on their way to the queue.
   int idle_ ABSL_GUARDED_BY(mutex_) = 0;
   int ready_ ABSL_GUARDED_BY(mutex_) = 0;  // Workers that have tried to make their executor.
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;
@@ -163,6 +164,7 @@ std::unique_ptr<Executor> Engine::Impl::MakeExecutor(int index, ExecutorFactory&
     executor = nullptr;
   }
   ++ready_;
+  if (status.ok()) ++idle_;
   done_.NotifyAll();
   return executor;
 }
@@ -170,13 +172,12 @@ std::unique_ptr<Executor> Engine::Impl::MakeExecutor(int index, ExecutorFactory&
 // Waits until there is something to run or to finish. False: the engine ends.
 bool Engine::Impl::Pull(Worker& worker) {
   MutexLock lock(mutex_);
-  ++idle_;
   while (!stop_) {
     const Clock::time_point wake = queue_.Take(Clock::now(), idle_, worker.batch, worker.finished);
     if (!worker.batch.jobs.empty() || !worker.finished.empty()) break;
     work_.WaitUntil(mutex_, wake);
   }
-  --idle_;
+  if (!worker.batch.jobs.empty()) --idle_;
   if (!queue_.empty()) WakeWorker();
   return !stop_;
 }
@@ -196,6 +197,7 @@ void Engine::Impl::RunBatch(Worker& worker) {
   {
     MutexLock lock(mutex_);
     queue_.Complete(report.status, finished, worker.batch, worker.finished);
+    ++idle_;
   }
   if (options_.on_batch) options_.on_batch(report);
 }
