@@ -1,0 +1,21 @@
+#pragma once
+
+#include "absl/status/statusor.h"
+#include "attnd/v1/attention.pb.h"
+#include "core/layers/attend.h"
+#include "core/layers/self_attention.h"
+#include "server/validate/limits.h"
+
+namespace attnd {
+
+// Turn a request into a task, or say which of its fields is wrong. Shapes, work (scores and
+// floating-point operations) and the reply's size are checked before any number is copied.
+absl::StatusOr<AttendTask> PlanAttend(const v1::AttendRequest& request, const Limits& limits);
+absl::StatusOr<SelfAttentionTask> PlanSelfAttention(const v1::SelfAttentionRequest& request,
+                                                    const Limits& limits);
+
+// The floats that a task's inputs and outputs hold, in bytes.
+uint64_t TaskBytes(const AttendTask& task);
+uint64_t TaskBytes(const SelfAttentionTask& task);
+
+}  // namespace attnd

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "core/input/tokenizer.h"
+#include "core/model/model.h"
+
+namespace attnd {
+
+// A loaded model as the services see it: facts and pure functions, so that tests can serve one that
+// isn't there. What the functions refer to must outlive the services. Safe to use from many
+// threads.
+struct ServedModel {
+  std::string name;
+  ModelInfo info;
+  std::string isa;             // "avx2"; oneDNN's name of it.
+  std::string onednn_version;  // "2.6.3"
+
+  // As Tokenizer::Encode and TokenOf. Empty if the model's directory has no tokenizer.
+  std::function<absl::StatusOr<Tokenized>(
+      std::string_view text, std::optional<std::string_view> pair, const TokenizeOptions& options)>
+      tokenize;
+  std::function<std::optional<std::string>(int32_t id)> token_of;
+
+  // As Model::SizeOutputs.
+  std::function<void(EncodeTask& task)> size_outputs;
+};
+
+}  // namespace attnd
