@@ -1,0 +1,89 @@
+#pragma once
+
+#include <array>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "attnd/v1/error.pb.h"
+#include "core/batch/engine.h"
+#include "prometheus/counter.h"
+#include "prometheus/gauge.h"
+#include "prometheus/histogram.h"
+#include "prometheus/registry.h"
+#include "server/validate/served_model.h"
+
+namespace attnd {
+
+// The methods that requests are counted by. A message of a stream counts as a request.
+enum class Method {
+  kEncode,
+  kEncodeStream,
+  kAttend,
+  kSelfAttention,
+  kListModels,
+  kGetModel,
+  kCheck
+};
+inline constexpr size_t kMethods = 7;
+
+// Every metric that this server exports, declared once. Nobody else spells a metric's name. Labels
+// come from closed sets (methods, status codes, reasons, the served model), so that the number of
+// series is fixed, and all of them are there at zero from the first scrape. Thread-safe.
+class Metrics {
+ public:
+  Metrics();
+
+  // What /metrics shows. Shared, because the exposer holds a weak pointer to it.
+  const std::shared_ptr<prometheus::Registry>& registry() const { return registry_; }
+
+  void RequestStarted();
+  // `status` decides the code and, when it has a reason, what it is counted under as rejected.
+  void RequestFinished(Method method, const absl::Status& status, double seconds);
+  int64_t requests_in_flight() const { return static_cast<int64_t>(in_flight_->Value()); }
+
+  // Requests that ended with CANCELLED.
+  double cancelled() const;
+
+  void StreamStarted();
+  void StreamFinished(const absl::Status& status);
+
+  void RecordTokenize(double seconds);
+  // Where the time of one input went between Submit and its reply.
+  void RecordJob(const JobTimings& timings);
+  void RecordBatch(const BatchReport& report);
+
+  void SetModel(const ServedModel& model);
+
+ private:
+  static constexpr size_t kCodes = 17;
+  using CodeCounters = std::array<prometheus::Counter*, kCodes>;
+
+  std::shared_ptr<prometheus::Registry> registry_;
+  std::array<CodeCounters, kMethods> requests_;
+  std::array<prometheus::Histogram*, kMethods> request_seconds_;
+  std::array<prometheus::Counter*, v1::ErrorReason_ARRAYSIZE> rejected_;
+  CodeCounters streams_;
+  prometheus::Gauge* in_flight_;
+  prometheus::Gauge* streams_open_;
+  prometheus::Histogram* tokenize_seconds_;
+  prometheus::Histogram* queue_seconds_;
+  prometheus::Histogram* compute_seconds_;
+  prometheus::Histogram* batch_compute_seconds_;
+  prometheus::Histogram* batch_tokens_;
+  prometheus::Histogram* batch_sequences_;
+  prometheus::Family<prometheus::Gauge>* model_info_;
+};
+
+// What is read at each scrape instead of being counted: the queue's depth and the process itself.
+class ScrapedMetrics : public prometheus::Collectable {
+ public:
+  explicit ScrapedMetrics(std::function<QueueDepth()> depth) : depth_(std::move(depth)) {}
+  std::vector<prometheus::MetricFamily> Collect() const override;
+
+ private:
+  std::function<QueueDepth()> depth_;
+};
+
+}  // namespace attnd
