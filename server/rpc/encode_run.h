@@ -1,0 +1,62 @@
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
+#include "attnd/v1/encoder.pb.h"
+#include "server/rpc/service_context.h"
+#include "server/validate/encode.h"
+
+namespace attnd {
+
+// One EncodeRequest on its way through the engine: as many jobs as it has inputs, submitted
+// together, and one outcome when the last of them is done.
+class EncodeRun {
+ public:
+  EncodeRun(const ServiceContext& service, EncodePlan plan);
+
+  // Gives the jobs to the engine: all or none. On OK, `done` is called once, from whatever thread
+  // the last job ends on: with OK if all jobs were computed, else with the first that failed. On
+  // error `done` is not called, and Submit may be tried again. The run must outlive `done`.
+  absl::Status Submit(Clock::time_point deadline,
+                      std::shared_ptr<const std::atomic<bool>> cancelled,
+                      const std::function<void(absl::Status)>& done);
+
+  // Input and output, in bytes.
+  uint64_t bytes() const { return bytes_; }
+
+  // Once done with OK: writes the reply, or its next part of at most limits.message_bytes with
+  // `reserved_bytes` kept free. True if that was the last.
+  void WriteAll(v1::EncodeResponse& response);
+  bool WritePart(int64_t reserved_bytes, v1::EncodeResponse& response);
+
+ private:
+  void JobDone(size_t index, std::unique_ptr<Job> job, const absl::Status& status);
+  // All of an Encoding but its token vectors.
+  void WriteFixed(size_t index, v1::Encoding& encoding) const;
+  void WriteRows(size_t index, int64_t first, int64_t count, v1::Encoding& encoding) const;
+  int64_t FixedBytes(size_t index) const;
+  const EncodeTask& task(size_t index) const { return std::get<EncodeTask>(done_[index]->task); }
+
+  const ServiceContext& service_;
+  EncodePlan plan_;
+  const size_t count_;
+  uint64_t bytes_ = 0;
+  std::function<void(absl::Status)> on_done_;
+
+  absl::Mutex mutex_;
+  std::vector<std::unique_ptr<Job>> done_;  // By input; written under mutex_ until all are done.
+  size_t remaining_ ABSL_GUARDED_BY(mutex_);
+  absl::Status status_ ABSL_GUARDED_BY(mutex_);
+
+  // Where the next part begins.
+  size_t next_input_ = 0;
+  int64_t next_row_ = 0;
+};
+
+}  // namespace attnd

@@ -1,0 +1,327 @@
+#include "server/rpc/encode_stream.h"
+
+#include <chrono>
+#include <exception>
+#include <utility>
+
+#include "core/base/status_macros.h"
+#include "core/base/strings.h"
+#include "server/rpc/message.h"
+#include "server/validate/encode.h"
+#include "server/validate/error.h"
+#include "server/validate/wire.h"
+
+namespace attnd {
+namespace {
+
+// How long a parked request waits for room in a queue that others have filled.
+constexpr std::chrono::milliseconds kRetryInterval(5);
+
+absl::Status CheckId(const std::string& id) {
+  if (id.empty()) return Refuse(v1::ERROR_REASON_MISSING_FIELD, "id", "each request needs an id");
+  if (id.size() > kNameBytesMax) {
+    return Refuse(v1::ERROR_REASON_OVER_LIMIT, "id",
+                  StrCat(id.size(), " bytes are more than the limit of ", kNameBytesMax));
+  }
+  if (!IsUtf8(id)) return Refuse(v1::ERROR_REASON_INVALID_UTF8, "id", "the id is not UTF-8");
+  return absl::OkStatus();
+}
+
+void SetError(const absl::Status& status, v1::StreamError& error) {
+  error.set_code(static_cast<int32_t>(status.code()));
+  error.set_message(std::string(status.message()));
+  error.set_status(ToProto(status).SerializeAsString());
+}
+
+}  // namespace
+
+EncodeStreamCall::EncodeStreamCall(const ServiceContext& service,
+                                   grpc::CallbackServerContext* context)
+    : service_(service), context_(context), cancelled_(std::make_shared<std::atomic<bool>>(false)) {
+  service_.metrics.StreamStarted();
+}
+
+void EncodeStreamCall::Begin() { Advance(); }
+
+void EncodeStreamCall::BeginDrain() {
+  {
+    absl::MutexLock lock(&mutex_);
+    draining_ = true;
+    if (!read_ended_) {
+      end_status_.Update(Refuse(v1::ERROR_REASON_SHUTTING_DOWN, "", "the server is shutting down"));
+    }
+  }
+  Advance();
+}
+
+void EncodeStreamCall::OnReadDone(bool ok) {
+  absl::Status status;
+  if (ok) status = Accept(read_buffer_);
+  {
+    absl::MutexLock lock(&mutex_);
+    reading_ = false;
+    if (!ok || !status.ok()) read_ended_ = true;
+    end_status_.Update(status);
+  }
+  Advance();
+}
+
+absl::Status EncodeStreamCall::Accept(const grpc::ByteBuffer& message) {
+  auto item = std::make_unique<Item>();
+  item->started = Clock::now();
+  item->deadline = JobDeadline(context_->deadline(), service_.limits);
+  // The id is read by itself, so that a message that is broken elsewhere fails alone.
+  item->id = FindField(BytesOf(message), v1::EncodeStreamRequest::kIdFieldNumber).value_or("");
+  RETURN_IF_ERROR(CheckId(item->id));
+
+  service_.metrics.RequestStarted();
+  absl::Status status;
+  try {
+    status = Plan(message, *item);
+  } catch (const std::exception& error) {
+    service_.log.error("a stream's handler threw {}", typeid(error).name());
+    status = absl::InternalError("a handler threw");
+  }
+  {
+    absl::MutexLock lock(&mutex_);
+    ++items_;
+    bytes_ += item->bytes();
+    item->owns_id = live_ids_.insert(item->id).second;
+    if (!item->owns_id) {
+      status = Refuse(v1::ERROR_REASON_DUPLICATE_ID, "id",
+                      StrCat(Quote(item->id), " belongs to a request that is not answered yet"));
+    }
+    if (!status.ok()) {
+      item->status = status;
+      ready_.push_back(std::move(item));
+      return absl::OkStatus();
+    }
+  }
+  Submit(std::move(item));
+  return absl::OkStatus();
+}
+
+absl::Status EncodeStreamCall::Plan(const grpc::ByteBuffer& message, Item& item) {
+  v1::EncodeStreamRequest request;
+  RETURN_IF_ERROR(ParseMessage(message, service_.limits, request));
+  if (!request.has_request()) {
+    return Refuse(v1::ERROR_REASON_MISSING_FIELD, "request", "the request is needed");
+  }
+  ASSIGN_OR_RETURN(EncodePlan plan, PlanEncode(request.request(), service_.model, service_.limits,
+                                               ReplyForm::kParts));
+  item.run = std::make_unique<EncodeRun>(service_, std::move(plan));
+  return absl::OkStatus();
+}
+
+void EncodeStreamCall::Submit(ItemPtr owned) {
+  Item* item = owned.get();
+  {
+    absl::MutexLock lock(&mutex_);
+    computing_[item] = std::move(owned);
+  }
+  absl::Status status = absl::DeadlineExceededError("");
+  if (Clock::now() < item->deadline) {
+    status = item->run->Submit(item->deadline, cancelled_,
+                               [self = shared_from_this(), item](absl::Status outcome) {
+                                 self->JobsDone(item, std::move(outcome));
+                               });
+  }
+  if (status.ok()) return;  // The item may be gone by now.
+
+  absl::MutexLock lock(&mutex_);
+  owned = std::move(computing_.extract(item).mapped());
+  if (absl::IsResourceExhausted(status) && !broken_) {
+    parked_ = std::move(owned);
+  } else {
+    owned->status = status;
+    ready_.push_back(std::move(owned));
+  }
+}
+
+void EncodeStreamCall::RetryParked() {
+  ItemPtr item;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (parked_ == nullptr) return;
+    item = std::move(parked_);
+    ++submitting_;
+  }
+  Submit(std::move(item));
+  absl::MutexLock lock(&mutex_);
+  --submitting_;
+}
+
+void EncodeStreamCall::JobsDone(Item* item, absl::Status status) {
+  {
+    absl::MutexLock lock(&mutex_);
+    ItemPtr owned = std::move(computing_.extract(item).mapped());
+    owned->status = std::move(status);
+    ready_.push_back(std::move(owned));
+  }
+  RetryParked();
+  Advance();
+}
+
+bool EncodeStreamCall::MayRead() const {
+  return !reading_ && !read_ended_ && !draining_ && !broken_ && !finished_ && parked_ == nullptr &&
+         submitting_ == 0 && items_ < service_.limits.stream_requests &&
+         bytes_ < static_cast<uint64_t>(service_.limits.queue_bytes);
+}
+
+bool EncodeStreamCall::MayFinish() const {
+  const bool no_more = read_ended_ || draining_ || broken_;
+  // A read that is still open when the server drains is ended by Finish.
+  return !finished_ && no_more && (!reading_ || draining_ || broken_) && items_ == 0 && !writing_ &&
+         submitting_ == 0 && acting_ == 0 && !alarm_set_;
+}
+
+EncodeStreamCall::Action EncodeStreamCall::Decide() const {
+  const bool replies = current_ != nullptr || !ready_.empty();
+  if (finished_) return Action::kNone;
+  if (replies && !writing_) return broken_ ? Action::kDrop : Action::kWrite;
+  if (MayRead()) return Action::kRead;
+  // With requests of our own being computed, the next that is done makes room.
+  if (parked_ != nullptr && computing_.empty() && !alarm_set_) return Action::kSetAlarm;
+  return MayFinish() ? Action::kFinish : Action::kNone;
+}
+
+void EncodeStreamCall::Advance() {
+  while (true) {
+    Action action = Action::kNone;
+    absl::Status end_status;
+    {
+      absl::MutexLock lock(&mutex_);
+      action = Decide();
+      if (action == Action::kNone) return;
+      if (action == Action::kRead) reading_ = true;
+      if (action == Action::kWrite || action == Action::kDrop) writing_ = true;
+      if (action == Action::kSetAlarm) alarm_set_ = true;
+      if (action == Action::kFinish) finished_ = true;
+      end_status = broken_ ? absl::CancelledError() : end_status_;
+      ++acting_;
+    }
+    if (action == Action::kRead) StartRead(&read_buffer_);
+    if (action == Action::kWrite) WriteNext();
+    if (action == Action::kDrop) DropReplies();
+    if (action == Action::kSetAlarm) SetAlarm();
+    if (action == Action::kFinish) {
+      const absl::Status status = WithReason(end_status);
+      service_.metrics.StreamFinished(status);
+      Finish(ToGrpc(status));
+      return;
+    }
+    absl::MutexLock lock(&mutex_);
+    --acting_;
+  }
+}
+
+void EncodeStreamCall::SetAlarm() {
+  auto alarm = std::make_unique<grpc::Alarm>();
+  alarm->Set(std::chrono::system_clock::now() + kRetryInterval, [self = shared_from_this()](bool) {
+    self->RetryParked();
+    {
+      absl::MutexLock lock(&self->mutex_);
+      self->alarm_set_ = false;
+    }
+    self->Advance();
+  });
+  absl::MutexLock lock(&mutex_);
+  alarm_ = std::move(alarm);
+}
+
+void EncodeStreamCall::WriteNext() {
+  ItemPtr item;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (current_ == nullptr) {
+      current_ = std::move(ready_.front());
+      ready_.pop_front();
+    }
+    item = std::move(current_);
+  }
+  v1::EncodeStreamResponse response;
+  response.set_id(item->id);
+  if (absl::IsInternal(item->status)) {
+    service_.log.error("a request failed: {}", std::string(item->status.message()));
+  }
+  item->status = WithReason(item->status);
+  if (item->status.ok()) {
+    const auto reserved = static_cast<int64_t>(item->id.size()) + kEncodingBytes;
+    response.set_last(item->run->WritePart(reserved, *response.mutable_response()));
+  } else {
+    SetError(item->status, *response.mutable_error());
+    response.set_last(true);
+  }
+  write_buffer_ = SerializeMessage(response);
+  // The id is free, and the request counted, before the client can see the last part.
+  if (response.last()) Settle(*item);
+  {
+    absl::MutexLock lock(&mutex_);
+    (response.last() ? leaving_ : current_) = std::move(item);
+  }
+  StartWrite(&write_buffer_);
+}
+
+void EncodeStreamCall::Settle(Item& item) {
+  service_.metrics.RequestFinished(
+      Method::kEncodeStream, item.status,
+      std::chrono::duration<double>(Clock::now() - item.started).count());
+  if (!item.owns_id) return;
+  absl::MutexLock lock(&mutex_);
+  live_ids_.erase(item.id);
+}
+
+void EncodeStreamCall::OnWriteDone(bool ok) {
+  ItemPtr gone;
+  {
+    absl::MutexLock lock(&mutex_);
+    writing_ = false;
+    if (!ok) broken_ = true;
+    gone = std::move(leaving_);
+    if (gone != nullptr) {
+      --items_;
+      bytes_ -= gone->bytes();
+    }
+  }
+  gone.reset();
+  Advance();
+}
+
+void EncodeStreamCall::DropReplies() {
+  std::deque<ItemPtr> dropped;
+  {
+    absl::MutexLock lock(&mutex_);
+    dropped = std::move(ready_);
+    ready_.clear();
+    if (current_ != nullptr) dropped.push_back(std::move(current_));
+    items_ -= static_cast<int32_t>(dropped.size());
+    for (const ItemPtr& item : dropped) bytes_ -= item->bytes();
+  }
+  for (const ItemPtr& item : dropped) {
+    item->status = WithReason(absl::CancelledError());
+    Settle(*item);
+  }
+  {
+    absl::MutexLock lock(&mutex_);
+    writing_ = false;
+  }
+  Advance();
+}
+
+void EncodeStreamCall::OnCancel() {
+  cancelled_->store(true);
+  {
+    absl::MutexLock lock(&mutex_);
+    broken_ = true;
+    if (parked_ != nullptr) ready_.push_back(std::move(parked_));
+  }
+  service_.engine.ReapCancelled();
+  Advance();
+}
+
+void EncodeStreamCall::OnDone() {
+  const auto on_done = std::move(on_done_);
+  on_done();  // Ends this.
+}
+
+}  // namespace attnd

@@ -1,0 +1,96 @@
+#include "server/rpc/model_service.h"
+
+#include "core/base/status_macros.h"
+#include "server/rpc/unary_call.h"
+#include "server/validate/encode.h"
+
+namespace attnd {
+namespace {
+
+v1::Pooling ToProto(Pooling pooling) {
+  switch (pooling) {
+    case Pooling::kCls:
+      return v1::POOLING_CLS;
+    case Pooling::kMean:
+      return v1::POOLING_MEAN;
+    case Pooling::kMax:
+      return v1::POOLING_MAX;
+    case Pooling::kLast:
+      return v1::POOLING_LAST;
+    case Pooling::kPooler:
+      return v1::POOLING_POOLER;
+  }
+  return v1::POOLING_UNSPECIFIED;
+}
+
+void Describe(const Limits& limits, v1::Limits& to) {
+  to.set_inputs_per_request(limits.inputs_per_request);
+  to.set_batch_tokens(limits.batch_tokens);
+  to.set_queue_tokens(static_cast<int32_t>(limits.queue_tokens));
+  to.set_queue_requests(static_cast<int32_t>(limits.queue_requests));
+  to.set_message_bytes(static_cast<int32_t>(limits.message_bytes));
+  to.set_stream_requests(limits.stream_requests);
+  to.set_text_bytes(static_cast<int32_t>(limits.text_bytes));
+  to.set_attention_scores(limits.attention_scores);
+  to.set_attention_flops(limits.attention_flops);
+}
+
+void Describe(const ServiceContext& service, v1::ModelInfo& to) {
+  const ModelInfo& info = service.model.info;
+  to.set_name(service.model.name);
+  to.set_version(info.version);
+  to.set_family(info.family);
+  to.set_hidden_size(info.hidden);
+  to.set_layers(info.layers);
+  to.set_heads(info.heads);
+  to.set_vocabulary_size(info.vocabulary);
+  to.set_token_types(info.token_types);
+  to.set_max_length_limit(info.length_max);
+  to.set_max_length_default(info.length_default);
+  to.set_pooling(ToProto(info.pooling));
+  to.set_normalize(info.normalize);
+  to.set_dtype(info.dtype);
+  to.set_checkpoint_dtype(info.checkpoint_dtype);
+  to.set_isa(service.model.isa);
+  to.set_onednn_version(service.model.onednn_version);
+  for (const KernelChoice& choice : info.kernels) {
+    v1::Kernel& kernel = *to.add_kernels();
+    kernel.set_layer(choice.layer);
+    kernel.set_implementation(choice.implementation);
+    kernel.set_reason(choice.reason);
+  }
+  Describe(service.limits, *to.mutable_limits());
+}
+
+absl::Status HandleListModels(UnaryCall& call, const v1::ListModelsRequest&) {
+  v1::ListModelsResponse response;
+  Describe(call.service(), *response.add_models());
+  call.Reply(response);
+  return absl::OkStatus();
+}
+
+absl::Status HandleGetModel(UnaryCall& call, const v1::GetModelRequest& request) {
+  RETURN_IF_ERROR(CheckModelName(request.model(), call.service().model));
+  v1::GetModelResponse response;
+  Describe(call.service(), *response.mutable_model());
+  call.Reply(response);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+grpc::ServerUnaryReactor* ModelServiceImpl::ListModels(grpc::CallbackServerContext* context,
+                                                       const grpc::ByteBuffer* request,
+                                                       grpc::ByteBuffer* reply) {
+  return UnaryCall::Start<v1::ListModelsRequest>(service_, Method::kListModels, context, request,
+                                                 reply, &HandleListModels);
+}
+
+grpc::ServerUnaryReactor* ModelServiceImpl::GetModel(grpc::CallbackServerContext* context,
+                                                     const grpc::ByteBuffer* request,
+                                                     grpc::ByteBuffer* reply) {
+  return UnaryCall::Start<v1::GetModelRequest>(service_, Method::kGetModel, context, request, reply,
+                                               &HandleGetModel);
+}
+
+}  // namespace attnd

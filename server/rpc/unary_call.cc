@@ -1,0 +1,72 @@
+#include "server/rpc/unary_call.h"
+
+#include <chrono>
+#include <exception>
+#include <string>
+
+#include "server/rpc/message.h"
+#include "server/validate/error.h"
+
+namespace attnd {
+namespace {
+
+// gRPC's name for how long a refused client should wait before it tries again.
+constexpr char kRetryPushback[] = "grpc-retry-pushback-ms";
+
+}  // namespace
+
+UnaryCall::UnaryCall(const ServiceContext& service, Method method,
+                     grpc::CallbackServerContext* context, grpc::ByteBuffer* reply)
+    : service_(service),
+      method_(method),
+      context_(context),
+      reply_(reply),
+      started_(Clock::now()),
+      deadline_(JobDeadline(context->deadline(), service.limits)),
+      cancelled_(std::make_shared<std::atomic<bool>>(false)) {
+  service_.metrics.RequestStarted();
+}
+
+absl::Status UnaryCall::Parse(const grpc::ByteBuffer& bytes,
+                              google::protobuf::Message& message) const {
+  return ParseMessage(bytes, service_.limits, message);
+}
+
+void UnaryCall::Guard(const std::function<absl::Status()>& step) {
+  absl::Status status;
+  try {
+    status = step();
+  } catch (const std::exception& error) {
+    // Without its text, which may hold what the caller sent.
+    service_.log.error("a handler threw {}", typeid(error).name());
+    status = absl::InternalError("a handler threw");
+  }
+  if (!status.ok()) Fail(status);
+}
+
+void UnaryCall::Reply(const google::protobuf::Message& message) {
+  *reply_ = SerializeMessage(message);
+  service_.metrics.RequestFinished(method_, absl::OkStatus(),
+                                   std::chrono::duration<double>(Clock::now() - started_).count());
+  Finish(grpc::Status::OK);
+}
+
+void UnaryCall::Fail(const absl::Status& status) {
+  const absl::Status refusal = WithReason(status);
+  if (absl::IsInternal(refusal)) {
+    service_.log.error("a request failed: {}", std::string(status.message()));
+  }
+  if (const int64_t milliseconds = RetryDelayMilliseconds(refusal); milliseconds > 0) {
+    context_->AddTrailingMetadata(kRetryPushback, std::to_string(milliseconds));
+  }
+  service_.metrics.RequestFinished(method_, refusal,
+                                   std::chrono::duration<double>(Clock::now() - started_).count());
+  Finish(ToGrpc(refusal));
+}
+
+void UnaryCall::OnCancel() {
+  cancelled_->store(true);
+  service_.engine.ReapCancelled();
+}
+
+}  // namespace attnd

@@ -1,0 +1,72 @@
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+
+#include "absl/status/status.h"
+#include "google/protobuf/message.h"
+#include "grpcpp/server_context.h"
+#include "grpcpp/support/byte_buffer.h"
+#include "grpcpp/support/server_callback.h"
+#include "server/rpc/service_context.h"
+
+namespace attnd {
+
+// One unary call from its bytes to its status. All unary methods go through it: it parses, guards
+// against exceptions, knows the deadline, hears of cancellation, and counts.
+//
+// A handler either ends the call before it returns, or hands jobs to the engine and ends it from
+// their `done`. The call lives until gRPC is done with it, which is after Reply or Fail.
+class UnaryCall : public grpc::ServerUnaryReactor {
+ public:
+  // Parses `request` and hands it to `handle`; what that returns, unless OK, fails the call. For
+  // gRPC to take over.
+  template <typename Request>
+  static grpc::ServerUnaryReactor* Start(
+      const ServiceContext& service, Method method, grpc::CallbackServerContext* context,
+      const grpc::ByteBuffer* request, grpc::ByteBuffer* reply,
+      const std::function<absl::Status(UnaryCall& call, const Request& message)>& handle) {
+    auto* call = new UnaryCall(service, method, context, reply);  // Ends in OnDone.
+    call->Guard([&]() -> absl::Status {
+      Request message;
+      absl::Status status = call->Parse(*request, message);
+      return status.ok() ? handle(*call, message) : status;
+    });
+    return call;
+  }
+
+  // Ends the call; exactly one of them, once.
+  void Reply(const google::protobuf::Message& message);
+  void Fail(const absl::Status& status);
+
+  // Runs `step`; a status that isn't OK, or an exception, fails the call.
+  void Guard(const std::function<absl::Status()>& step);
+
+  // Keeps what the handler's jobs refer to until the call ends. A shared pointer, because it
+  // remembers how to delete what it holds.
+  void Keep(std::shared_ptr<void> state) { state_ = std::move(state); }
+
+  const ServiceContext& service() const { return service_; }
+  Clock::time_point deadline() const { return deadline_; }
+  // Set when the client has gone. Shared with jobs, which may outlive the call in the queue.
+  std::shared_ptr<const std::atomic<bool>> cancelled() const { return cancelled_; }
+
+ private:
+  UnaryCall(const ServiceContext& service, Method method, grpc::CallbackServerContext* context,
+            grpc::ByteBuffer* reply);
+  absl::Status Parse(const grpc::ByteBuffer& bytes, google::protobuf::Message& message) const;
+  void OnCancel() override;
+  void OnDone() override { delete this; }
+
+  const ServiceContext& service_;
+  const Method method_;
+  grpc::CallbackServerContext* const context_;
+  grpc::ByteBuffer* const reply_;
+  const Clock::time_point started_;
+  const Clock::time_point deadline_;
+  const std::shared_ptr<std::atomic<bool>> cancelled_;
+  std::shared_ptr<void> state_;
+};
+
+}  // namespace attnd
