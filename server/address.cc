@@ -1,0 +1,39 @@
+#include "server/address.h"
+
+#include "absl/strings/numbers.h"
+#include "core/base/strings.h"
+
+namespace attnd {
+namespace {
+
+constexpr std::string_view kUnix = "unix:";
+constexpr int kPortMax = 65'535;
+
+}  // namespace
+
+bool Address::IsLocal() const {
+  return is_unix || host == "localhost" || host == "::1" || host.rfind("127.", 0) == 0;
+}
+
+std::optional<Address> ParseAddress(std::string_view text) {
+  if (text.substr(0, kUnix.size()) == kUnix) {
+    const std::string_view path = text.substr(kUnix.size());
+    if (path.empty()) return std::nullopt;
+    return Address{.host = std::string(path), .is_unix = true};
+  }
+  const size_t colon = text.rfind(':');
+  if (colon == std::string_view::npos || colon == 0) return std::nullopt;
+  std::string_view host = text.substr(0, colon);
+  const bool bracketed = host.front() == '[' && host.back() == ']';
+  if (bracketed) host = host.substr(1, host.size() - 2);
+  // An IPv6 address needs its brackets: without, its last part would be taken for the port.
+  if (host.empty() || (!bracketed && host.find(':') != std::string_view::npos)) return std::nullopt;
+  // "127.evil.example" is a name.
+  int port = 0;
+  if (!absl::SimpleAtoi(ToAbsl(text.substr(colon + 1)), &port) || port < 0 || port > kPortMax) {
+    return std::nullopt;
+  }
+  return Address{.host = std::string(host), .port = port};
+}
+
+}  // namespace attnd

@@ -1,0 +1,200 @@
+// attnd: a model directory in, contextualized representations out, over gRPC.
+
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+#include <variant>
+
+#include "absl/time/time.h"
+#include "core/base/model_dir.h"
+#include "core/base/status_macros.h"
+#include "core/base/strings.h"
+#include "core/batch/model_executor.h"
+#include "core/input/tokenizer.h"
+#include "core/model/model.h"
+#include "core/tensor/onednn.h"
+#include "server/config.h"
+#include "server/cpu_quota.h"
+#include "server/observe/log.h"
+#include "server/server.h"
+
+namespace attnd {
+namespace {
+
+constexpr char kTokenizerFile[] = "tokenizer.json";
+constexpr uint64_t kTokenizerBytesMax = 64 << 20;
+constexpr int kFailed = 1;
+
+// SIGUSR1 is our own: the thread that drains says with it that it is done.
+sigset_t Signals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGUSR1);
+  return signals;
+}
+
+// A model and its tokenizer, as they were loaded.
+struct Loaded {
+  std::unique_ptr<const Model> model;
+  std::unique_ptr<const Tokenizer> tokenizer;  // Null if the directory has none.
+};
+
+absl::StatusOr<Loaded> Load(const Config& config) {
+  Loaded loaded;
+  ASSIGN_OR_RETURN(const ModelDir dir, ModelDir::Open(config.model_path));
+  ASSIGN_OR_RETURN(loaded.model, Model::Load(dir, {.batch_rows_max = config.limits.batch_tokens}));
+  if (!dir.Has(kTokenizerFile)) return loaded;
+  ASSIGN_OR_RETURN(const std::string json, dir.ReadFile(kTokenizerFile, kTokenizerBytesMax));
+  ASSIGN_OR_RETURN(loaded.tokenizer, Tokenizer::Load(json));
+  if (loaded.tokenizer->id_end() > loaded.model->info().vocabulary) {
+    return absl::InvalidArgumentError(
+        StrCat(kTokenizerFile, ": its largest id ", loaded.tokenizer->id_end() - 1,
+               " is not in the model's vocabulary of ", loaded.model->info().vocabulary));
+  }
+  return loaded;
+}
+
+// What the services see of it. `loaded` must outlive the server.
+ServedModel Serve(const Config& config, const Loaded& loaded) {
+  ServedModel served;
+  served.name = config.model_name;
+  served.info = loaded.model->info();
+  served.isa = onednn::Isa();
+  served.onednn_version = onednn::Version();
+  const Model* model = loaded.model.get();
+  served.size_outputs = [model](EncodeTask& task) { model->SizeOutputs(task); };
+  if (const Tokenizer* tokenizer = loaded.tokenizer.get()) {
+    served.tokenize = [tokenizer](std::string_view text, std::optional<std::string_view> pair,
+                                  const TokenizeOptions& options) {
+      return tokenizer->Encode(text, pair, options);
+    };
+    served.token_of = [tokenizer](int32_t id) { return tokenizer->TokenOf(id); };
+  }
+  return served;
+}
+
+// One line a decision.
+void LogModel(const ServedModel& model, spdlog::logger& log) {
+  const ModelInfo& info = model.info;
+  log.info("model {}: {}, version {}, {} layers, hidden size {}, {} heads, vocabulary {}",
+           model.name, info.family, info.version, info.layers, info.hidden, info.heads,
+           info.vocabulary);
+  log.info("model {}: checkpoint {}, computed in {}, {} MiB of packed weights", model.name,
+           info.checkpoint_dtype, info.dtype, info.weight_bytes >> 20);
+  log.info("model {}: at most {} tokens, {} by default; {}", model.name, info.length_max,
+           info.length_default, model.tokenize ? "with a tokenizer" : "no tokenizer: ids only");
+  for (const std::string& name : info.leftovers) {
+    log.info("model {}: nothing uses the checkpoint's {}", model.name, name);
+  }
+  log.info("kernels: oneDNN {} on {}", model.onednn_version, model.isa);
+  for (const KernelChoice& kernel : info.kernels) {
+    log.info("kernels: {} runs on {}: {}", kernel.layer, kernel.implementation, kernel.reason);
+  }
+}
+
+void LogLimits(const Config& config, const CpuQuota& quota, spdlog::logger& log) {
+  log.info("workers: {} of one thread each; {}", config.workers,
+           fmt::format("{} CPUs by {}", quota.cpus, quota.source));
+  const Limits& limits = config.limits;
+  log.info("limits: batch {} tokens, queue {} tokens, {} inputs, {} bytes", limits.batch_tokens,
+           limits.queue_tokens, limits.queue_requests, limits.queue_bytes);
+  log.info(
+      "limits: {} inputs a request, {} bytes a text, {} bytes a message, {} in flight a stream",
+      limits.inputs_per_request, limits.text_bytes, limits.message_bytes, limits.stream_requests);
+  if (config.insecure) log.warn("insecure: others may reach this server, in plaintext");
+}
+
+// From the first signal to the end: NOT_SERVING, a while of serving on, then the drain. A second
+// signal ends the while, or the drain.
+void ShutDown(const Config& config, Server& server, spdlog::logger& log) {
+  sigset_t signals = Signals();
+  server.SetNotServing();
+  log.info("shutdown: health is NOT_SERVING; serving on for {}",
+           absl::FormatDuration(absl::FromChrono(config.shutdown_delay)));
+  const timespec delay = absl::ToTimespec(absl::FromChrono(config.shutdown_delay));
+  sigtimedwait(&signals, nullptr, &delay);
+
+  log.info("shutdown: draining {} requests", server.requests_in_flight());
+  std::atomic<int64_t> lost = 0;
+  const pthread_t waiting = pthread_self();
+  std::thread drain([&] {
+    lost = server.Drain(Clock::now() +
+                        std::chrono::duration_cast<Clock::duration>(config.drain_timeout));
+    pthread_kill(waiting, SIGUSR1);
+  });
+  int signal = 0;
+  sigwait(&signals, &signal);
+  if (signal != SIGUSR1) {
+    log.warn("shutdown: a second signal; {} requests are lost", server.requests_in_flight());
+    log.flush();
+    _exit(0);
+  }
+  drain.join();
+  if (lost > 0) {
+    log.warn("shutdown: {} requests were not done within drain-timeout and are lost", lost.load());
+  } else {
+    log.info("shutdown: everything accepted was answered");
+  }
+}
+
+absl::Status Run(Config config, std::shared_ptr<spdlog::logger> log) {
+  const CpuQuota quota = ReadCpuQuota();
+  if (config.workers == 0) config.workers = quota.cpus;
+
+  ASSIGN_OR_RETURN(const Loaded loaded, Load(config));
+  const ServedModel served = Serve(config, loaded);
+  LogModel(served, *log);
+  if (served.info.length_max > config.limits.batch_tokens) {
+    return absl::InvalidArgumentError(StrCat("batch-tokens ", config.limits.batch_tokens,
+                                             " is below the model's longest sequence, ",
+                                             served.info.length_max));
+  }
+  const Model* model = loaded.model.get();
+  LogLimits(config, quota, *log);
+  ASSIGN_OR_RETURN(auto server, Server::Start(
+                                    config, served,
+                                    [model](int) -> std::unique_ptr<Executor> {
+                                      return std::make_unique<ModelExecutor>(*model);
+                                    },
+                                    log));
+  log->info("metrics: port {} ({})", server->metrics_port(), config.metrics_listen);
+  log->info("serving: port {} ({})", server->port(), config.listen);
+
+  sigset_t signals = Signals();
+  int signal = 0;
+  sigwait(&signals, &signal);
+  ShutDown(config, *server, *log);
+  return absl::OkStatus();
+}
+
+}  // namespace
+}  // namespace attnd
+
+int main(int argc, char** argv) {
+  // Before any thread is made, so that all of them inherit it and the signals wait for sigwait.
+  sigset_t signals = attnd::Signals();
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+
+  auto config = attnd::ReadConfig(argc, argv);
+  if (const auto* exit = std::get_if<attnd::ConfigExit>(&config)) {
+    std::fprintf(exit->code == 0 ? stdout : stderr, "%s\n", exit->text.c_str());
+    return exit->code;
+  }
+  auto& ready = std::get<attnd::Config>(config);
+  auto log = attnd::MakeLogger(ready.log_format, ready.log_level);
+  const absl::Status status = attnd::Run(std::move(ready), log);
+  if (!status.ok()) {
+    log->error("attnd cannot start: {}", std::string(status.message()));
+    return attnd::kFailed;
+  }
+  return 0;
+}

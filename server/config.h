@@ -1,0 +1,58 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+
+#include "server/observe/log.h"
+#include "server/validate/limits.h"
+
+namespace attnd {
+
+// What one connection may do.
+struct ConnectionLimits {
+  int32_t streams = 100;  // Calls open at once.
+  int64_t metadata_bytes = 8 << 10;
+  std::chrono::nanoseconds handshake_timeout = std::chrono::seconds(10);
+  std::chrono::nanoseconds keepalive_interval = std::chrono::seconds(60);
+  std::chrono::nanoseconds keepalive_timeout = std::chrono::seconds(20);
+  std::chrono::nanoseconds client_ping_interval_min = std::chrono::seconds(30);
+  std::chrono::nanoseconds idle_max = std::chrono::minutes(15);
+  std::chrono::nanoseconds age_max = std::chrono::minutes(30);
+  std::chrono::nanoseconds age_grace = std::chrono::seconds(30);
+};
+
+// Every knob. A flag's name is its name in the config file; in the environment it is
+// ATTND_ and the name in capitals. Flags win over the environment, the environment over the file.
+// Default, unit, range and consequence of each stand in config_flags.cc, which `--help` prints.
+struct Config {
+  std::string model_name;  // Given as NAME=DIR; else the directory's last part.
+  std::string model_path;
+  std::string listen = "127.0.0.1:50051";
+  std::string metrics_listen = "127.0.0.1:9090";  // Empty: no metrics.
+  bool insecure = false;
+  bool reflection = false;
+  int workers = 0;  // 0: as many as the CPU quota has.
+  std::chrono::nanoseconds batch_delay{0};
+  Limits limits;
+  ConnectionLimits connection;
+  std::chrono::nanoseconds shutdown_delay = std::chrono::seconds(5);
+  std::chrono::nanoseconds drain_timeout = std::chrono::seconds(30);
+  LogFormat log_format = LogFormat::kText;
+  std::string log_level = "info";
+};
+
+// Instead of a configuration: text to print, and the code to exit with. 0 goes to standard output;
+// 2, which names the flag that is wrong, to standard error.
+struct ConfigExit {
+  std::string text;
+  int code = 0;
+};
+
+// Reads flags, environment and config file, and checks them. Touches nothing else. `arguments` are
+// main's.
+std::variant<Config, ConfigExit> ReadConfig(int count, const char* const* arguments);
+
+}  // namespace attnd

@@ -1,0 +1,235 @@
+#include "server/config_flags.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <limits>
+#include <map>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_replace.h"
+#include "absl/time/time.h"
+#include "core/base/strings.h"
+#include "server/address.h"
+
+namespace attnd {
+namespace {
+
+using std::chrono::hours;
+using std::chrono::milliseconds;
+using std::chrono::minutes;
+using std::chrono::seconds;
+
+constexpr size_t kModelNameBytesMax = 64;
+
+std::string Text(std::chrono::nanoseconds duration) {
+  return absl::FormatDuration(absl::FromChrono(duration));
+}
+
+}  // namespace
+
+ConfigFlags::ConfigFlags(CLI::App& app, Config& config) : app_(app), config_(config) {
+  app.set_config("--config", "", "A file of lines `flag = value`, without the dashes.");
+  app.allow_config_extras(CLI::config_extras_mode::error);
+  app.add_flag("--check-config", check_only_, "Check the configuration, print all of it, and exit.")
+      ->configurable(false);
+  AddAddresses();
+  AddEngine();
+  AddLimits();
+  AddConnection();
+  AddShutdownAndLog();
+}
+
+// Gives an option its name in the environment.
+CLI::Option* ConfigFlags::Named(CLI::Option* option) const {
+  return option->envname("ATTND_" + absl::AsciiStrToUpper(absl::StrReplaceAll(
+                                        option->get_single_name(), {{"-", "_"}})));
+}
+
+template <typename Number>
+void ConfigFlags::AddNumber(const char* flag, Number& target, Range range, const char* help) {
+  const auto check = [range](const std::string& text) -> std::string {
+    int64_t value = 0;
+    if (absl::SimpleAtoi(text, &value) && value >= range.least && value <= range.most) return {};
+    return StrCat("\"", text, "\" is not a whole number from ", range.least, " to ", range.most);
+  };
+  Named(app_.add_option(flag, target, help))
+      ->check(CLI::Validator(check, StrCat(range.least, " to ", range.most)))
+      ->capture_default_str();
+}
+
+void ConfigFlags::AddDuration(const char* flag, Nanoseconds& target, Nanoseconds least,
+                              Nanoseconds most, const char* help) {
+  const auto check = [least, most](const std::string& text) -> std::string {
+    absl::Duration value;
+    if (absl::ParseDuration(text, &value) && value >= absl::FromChrono(least) &&
+        value <= absl::FromChrono(most)) {
+      return {};
+    }
+    return StrCat("\"", text, "\" is not a time from ", Text(least), " to ", Text(most),
+                  ", such as 1.5s or 20ms");
+  };
+  durations_.push_back({.text = Text(target), .target = &target});
+  Named(app_.add_option(flag, durations_.back().text, help))
+      ->check(CLI::Validator(check, StrCat(Text(least), " to ", Text(most))))
+      ->capture_default_str();
+}
+
+void ConfigFlags::AddAddresses() {
+  Named(app_.add_option("--model", model_,
+                        "[NAME=]DIR: a Hugging Face directory, and the name that requests call "
+                        "it by (default: the directory's last part)."))
+      ->required()
+      ->type_name("[NAME=]DIR");
+  Named(app_.add_option("--listen", config_.listen,
+                        "Where gRPC is served. unix:PATH is a socket; port 0 lets the system "
+                        "choose, and the log says which."))
+      ->type_name("HOST:PORT")
+      ->capture_default_str();
+  Named(app_.add_option("--metrics-listen", config_.metrics_listen,
+                        "Where /metrics is served, over HTTP. Empty: nowhere."))
+      ->type_name("HOST:PORT")
+      ->capture_default_str();
+  Named(app_.add_flag("--insecure", config_.insecure,
+                      "Allow addresses that others can reach. attnd speaks plaintext and asks "
+                      "nobody who they are: put a proxy or a network policy before it."));
+  Named(app_.add_flag("--reflection", config_.reflection,
+                      "Serve gRPC reflection, so that grpcurl needs no proto files."));
+}
+
+void ConfigFlags::AddEngine() {
+  AddNumber("--workers", config_.workers, {0, 1024},
+            "Threads that compute; 0: as many as the CPU quota and set allow. More than there are "
+            "CPUs makes all of them slower.");
+  AddNumber("--batch-tokens", config_.limits.batch_tokens, {16, 65'536},
+            "Tokens in one batch; no less than the model's longest sequence. More raises "
+            "throughput a little, and memory and the wait behind a batch in proportion.");
+  AddDuration("--batch-delay", config_.batch_delay, milliseconds(0), milliseconds(100),
+              "How long a batch that is not full waits for more. 0 is best for latency.");
+  AddNumber("--queue-tokens", config_.limits.queue_tokens, {16, 1 << 24},
+            "Tokens that wait; what would pass it is refused with RESOURCE_EXHAUSTED. Longer "
+            "queues refuse less and let everybody wait longer.");
+  AddNumber("--queue-requests", config_.limits.queue_requests, {1, 1 << 20},
+            "Inputs that wait, each input of a call by itself.");
+  AddNumber("--queue-bytes", config_.limits.queue_bytes, {1 << 20, int64_t{1} << 36},
+            "Bytes of input and output that waiting inputs keep alive, and that one stream may "
+            "have in flight.");
+}
+
+void ConfigFlags::AddLimits() {
+  Limits& limits = config_.limits;
+  AddNumber("--inputs-per-request", limits.inputs_per_request, {1, 4096},
+            "Inputs in one request; more are refused.");
+  AddNumber("--text-bytes", limits.text_bytes, {1, 4 << 20},
+            "Bytes of one input's text, or of a pair's two; longer ones are refused before they "
+            "are tokenized, which happens on gRPC's threads.");
+  AddNumber("--message-bytes", limits.message_bytes, {64 << 10, 256 << 20},
+            "Bytes of a request, and of a reply or a part of one. Clients accept 4 MiB unless "
+            "told otherwise.");
+  AddNumber("--stream-requests", limits.stream_requests, {1, 4096},
+            "Requests in flight on one stream before it is read no further.");
+  AddNumber("--attention-scores", limits.attention_scores, {1, 1 << 30},
+            "Scores (batch x heads x queries x keys) of one call to AttentionService; 4 bytes "
+            "each.");
+  AddNumber("--attention-flops", limits.attention_flops, {1, int64_t{1} << 50},
+            "Floating-point operations of one call to AttentionService; a call holds a worker for "
+            "as long as they take.");
+  AddDuration("--default-deadline", limits.default_deadline, milliseconds(1), hours(1),
+              "When work is dropped whose client set no deadline.");
+  AddDuration("--deadline-cap", limits.deadline_cap, milliseconds(1), hours(1),
+              "The latest deadline that work gets, whatever its client asks for.");
+}
+
+void ConfigFlags::AddConnection() {
+  ConnectionLimits& limits = config_.connection;
+  AddNumber("--connection-streams", limits.streams, {1, 65'536},
+            "Calls open at once on one connection; further ones wait at the client.");
+  AddNumber("--metadata-bytes", limits.metadata_bytes, {1 << 10, 1 << 20},
+            "Bytes of a call's metadata; more are refused.");
+  AddDuration("--handshake-timeout", limits.handshake_timeout, milliseconds(100), minutes(10),
+              "A connection that has not spoken HTTP/2 by then is closed.");
+  AddDuration("--keepalive-interval", limits.keepalive_interval, seconds(1), hours(24),
+              "A silent connection is pinged this often.");
+  AddDuration("--keepalive-timeout", limits.keepalive_timeout, milliseconds(100), hours(1),
+              "A ping not answered by then closes the connection.");
+  AddDuration("--client-ping-interval-min", limits.client_ping_interval_min, milliseconds(100),
+              hours(1), "A client that pings more often, twice, is sent away.");
+  AddDuration("--connection-idle-max", limits.idle_max, seconds(1), hours(24),
+              "A connection without calls is closed after this time.");
+  AddDuration("--connection-age-max", limits.age_max, seconds(1), hours(24 * 7),
+              "A connection takes no calls after this time, so that load spreads anew.");
+  AddDuration("--connection-age-grace", limits.age_grace, seconds(1), hours(24),
+              "Calls still open this long after that are cancelled, streams too.");
+}
+
+void ConfigFlags::AddShutdownAndLog() {
+  AddDuration("--shutdown-delay", config_.shutdown_delay, milliseconds(0), minutes(10),
+              "How long to serve after SIGTERM while health says NOT_SERVING, so that balancers "
+              "look elsewhere before anything is refused.");
+  AddDuration("--drain-timeout", config_.drain_timeout, milliseconds(0), hours(1),
+              "How long to finish what was accepted after that; the rest is cancelled.");
+  Named(app_.add_option("--log-format", log_format_, "text, or json: an object a line."))
+      ->check(CLI::IsMember({"text", "json"}))
+      ->capture_default_str();
+  Named(app_.add_option("--log-level", config_.log_level, "The least level that is logged."))
+      ->check(CLI::IsMember({"debug", "info", "warn", "error"}))
+      ->capture_default_str();
+}
+
+std::string ConfigFlags::CheckAddress(const char* flag, const std::string& text,
+                                      bool may_be_unix) const {
+  const std::optional<Address> address = ParseAddress(text);
+  if (!address || (address->is_unix && !may_be_unix)) {
+    return StrCat(flag, ": \"", text, "\" is not HOST:PORT", may_be_unix ? " or unix:PATH" : "",
+                  " with a port from 0 to 65535");
+  }
+  if (!address->IsLocal() && !config_.insecure) {
+    return StrCat(flag, ": \"", text,
+                  "\" can be reached by others, and attnd speaks plaintext without "
+                  "authentication: listen on 127.0.0.1, or pass --insecure if the network "
+                  "protects it");
+  }
+  return {};
+}
+
+std::string ConfigFlags::Finish() {
+  config_.log_format = log_format_ == "json" ? LogFormat::kJson : LogFormat::kText;
+  for (const Duration& duration : durations_) {
+    absl::Duration value;
+    absl::ParseDuration(duration.text, &value);  // Its check has passed.
+    *duration.target = absl::ToChronoNanoseconds(value);
+  }
+  const size_t equals = model_.find('=');
+  config_.model_path = equals == std::string::npos ? model_ : model_.substr(equals + 1);
+  config_.model_name =
+      equals == std::string::npos
+          ? std::filesystem::path(config_.model_path + "/").parent_path().filename().string()
+          : model_.substr(0, equals);
+  if (config_.model_path.empty()) return "--model: the directory is empty";
+  const auto plain = [](char c) {
+    return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_' || c == '.';
+  };
+  if (config_.model_name.empty() || config_.model_name.size() > kModelNameBytesMax ||
+      !std::all_of(config_.model_name.begin(), config_.model_name.end(), plain)) {
+    return StrCat("--model: the name \"", config_.model_name, "\" is not 1 to ", kModelNameBytesMax,
+                  " letters, digits, '-', '_' and '.'; pass NAME=DIR");
+  }
+  if (std::string wrong = CheckAddress("--listen", config_.listen, true); !wrong.empty()) {
+    return wrong;
+  }
+  if (!config_.metrics_listen.empty()) {
+    std::string wrong = CheckAddress("--metrics-listen", config_.metrics_listen, false);
+    if (!wrong.empty()) return wrong;
+  }
+  const Limits& limits = config_.limits;
+  if (limits.default_deadline > limits.deadline_cap) {
+    return StrCat("--default-deadline: ", Text(limits.default_deadline),
+                  " is above --deadline-cap ", Text(limits.deadline_cap));
+  }
+  if (limits.queue_tokens < limits.batch_tokens) {
+    return StrCat("--queue-tokens: ", limits.queue_tokens, " is below --batch-tokens ",
+                  limits.batch_tokens);
+  }
+  return {};
+}
+
+}  // namespace attnd
