@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <optional>
@@ -114,42 +115,42 @@ int RunEncode(const EncodeFlags& flags, Streams& streams) {
   return counts->errors == 0 ? 0 : 1;
 }
 
+// An option whose value is one of `names`, which its help text lists.
 template <typename Enum>
-CLI::CheckedTransformer OneOf(std::map<std::string, Enum> names) {
-  return CLI::CheckedTransformer(std::move(names), CLI::ignore_case);
+void AddChoice(CLI::App& command, const std::string& flag, Enum& value,
+               std::map<std::string, Enum> names, const std::string& help) {
+  command.add_option(flag, value, help)
+      ->type_name("NAME")
+      ->transform(CLI::CheckedTransformer(std::move(names), CLI::ignore_case).description(""));
 }
 
 void AddOptionFlags(CLI::App& command, EncodeOptions& options) {
   command.add_option("--model", options.model, "Which model; default: the only one served");
-  command
-      .add_option(
-          "--pooling", options.pooling,
-          "How token vectors become one: cls, mean, max, last, pooler; default: the model's")
-      ->transform(OneOf<Pooling>({{"cls", Pooling::kCls},
-                                  {"mean", Pooling::kMean},
-                                  {"max", Pooling::kMax},
-                                  {"last", Pooling::kLast},
-                                  {"pooler", Pooling::kPooler}}));
+  AddChoice<Pooling>(command, "--pooling", options.pooling,
+                     {{"cls", Pooling::kCls},
+                      {"mean", Pooling::kMean},
+                      {"max", Pooling::kMax},
+                      {"last", Pooling::kLast},
+                      {"pooler", Pooling::kPooler}},
+                     "How token vectors become one: cls, mean, max, last, pooler; default: the "
+                     "model's");
   command.add_flag("--normalize,!--no-normalize", options.normalize,
                    "Scale the pooled vector to length 1; default: the model's");
-  command
-      .add_option("--truncate", options.truncation,
-                  "What happens to an input that is too long: error (the default), left, right")
-      ->transform(OneOf<Truncation>({{"error", Truncation::kError},
-                                     {"left", Truncation::kLeft},
-                                     {"right", Truncation::kRight}}));
+  AddChoice<Truncation>(
+      command, "--truncate", options.truncation,
+      {{"error", Truncation::kError}, {"left", Truncation::kLeft}, {"right", Truncation::kRight}},
+      "What happens to an input that is too long: error (the default), left, right");
   command
       .add_option("--max-length", options.length_max,
                   "Tokens, special ones included; default: the model's")
       ->check(CLI::PositiveNumber);
   command.add_flag("--special-tokens,!--no-special-tokens", options.add_special_tokens,
                    "Add the model's special tokens to texts; default: yes");
-  command
-      .add_option("--offsets", options.offset_unit,
-                  "What offsets count: code-point (the default), byte, utf16")
-      ->transform(OneOf<OffsetUnit>({{"code-point", OffsetUnit::kCodePoint},
-                                     {"byte", OffsetUnit::kByte},
-                                     {"utf16", OffsetUnit::kUtf16}}));
+  AddChoice<OffsetUnit>(command, "--offsets", options.offset_unit,
+                        {{"code-point", OffsetUnit::kCodePoint},
+                         {"byte", OffsetUnit::kByte},
+                         {"utf16", OffsetUnit::kUtf16}},
+                        "What offsets count: code-point (the default), byte, utf16");
 }
 
 }  // namespace

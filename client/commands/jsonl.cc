@@ -1,6 +1,7 @@
 #include "client/commands/jsonl.h"
 
 #include <limits>
+#include <span>
 #include <vector>
 
 #include "absl/strings/str_cat.h"

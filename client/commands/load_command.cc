@@ -3,6 +3,8 @@
 #include <map>
 #include <memory>
 #include <random>
+#include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "client/client.h"
@@ -117,8 +119,11 @@ void AddScheduleFlags(CLI::App& command, LoadFlags& flags) {
       ->check(CLI::Range(1, 65536))
       ->excludes(rate);
   command.add_option("--arrival", flags.load.arrival, "poisson (the default) or fixed gaps")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, Arrival>{
-          {"poisson", Arrival::kPoisson}, {"fixed", Arrival::kFixed}}));
+      ->type_name("NAME")
+      ->transform(
+          CLI::CheckedTransformer(std::map<std::string, Arrival>{{"poisson", Arrival::kPoisson},
+                                                                 {"fixed", Arrival::kFixed}})
+              .description(""));
   command.add_option("--seed", flags.load.seed, "Seed of the arrival times")->capture_default_str();
   command.add_option("--duration", flags.load.measured_seconds, "Seconds measured")
       ->check(CLI::Range(0.1, 86400.0))
