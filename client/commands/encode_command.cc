@@ -124,6 +124,14 @@ void AddChoice(CLI::App& command, const std::string& flag, Enum& value,
       ->transform(CLI::CheckedTransformer(std::move(names), CLI::ignore_case).description(""));
 }
 
+// A flag and its opposite; `value` stays absent where neither is given. (CLI11's own flags set it
+// to false.)
+void AddSwitch(CLI::App& command, const std::string& flags, std::optional<bool>& value,
+               const std::string& help) {
+  command.add_flag_function(
+      flags, [&value](int64_t count) { value = count > 0; }, help);
+}
+
 void AddOptionFlags(CLI::App& command, EncodeOptions& options) {
   command.add_option("--model", options.model, "Which model; default: the only one served");
   AddChoice<Pooling>(command, "--pooling", options.pooling,
@@ -134,8 +142,8 @@ void AddOptionFlags(CLI::App& command, EncodeOptions& options) {
                       {"pooler", Pooling::kPooler}},
                      "How token vectors become one: cls, mean, max, last, pooler; default: the "
                      "model's");
-  command.add_flag("--normalize,!--no-normalize", options.normalize,
-                   "Scale the pooled vector to length 1; default: the model's");
+  AddSwitch(command, "--normalize,!--no-normalize", options.normalize,
+            "Scale the pooled vector to length 1; default: the model's");
   AddChoice<Truncation>(
       command, "--truncate", options.truncation,
       {{"error", Truncation::kError}, {"left", Truncation::kLeft}, {"right", Truncation::kRight}},
@@ -144,8 +152,8 @@ void AddOptionFlags(CLI::App& command, EncodeOptions& options) {
       .add_option("--max-length", options.length_max,
                   "Tokens, special ones included; default: the model's")
       ->check(CLI::PositiveNumber);
-  command.add_flag("--special-tokens,!--no-special-tokens", options.add_special_tokens,
-                   "Add the model's special tokens to texts; default: yes");
+  AddSwitch(command, "--special-tokens,!--no-special-tokens", options.add_special_tokens,
+            "Add the model's special tokens to texts; default: yes");
   AddChoice<OffsetUnit>(command, "--offsets", options.offset_unit,
                         {{"code-point", OffsetUnit::kCodePoint},
                          {"byte", OffsetUnit::kByte},

@@ -57,6 +57,36 @@ TEST(AttnctlEncode, OneTextHasNoSimilarities) {
   EXPECT_THAT(outcome.out, Not(HasSubstr("0.1000")));
 }
 
+TEST(AttnctlEncode, WhatNoFlagNamesIsLeftToTheServer) {
+  FakeServer server;
+  EXPECT_EQ(Attnctl({"encode", "--target", server.target(), "one"}).code, 0);
+  v1::EncodeOptions expected;
+  expected.set_return_tokens(true);
+  expected.set_return_token_vectors(true);
+  EXPECT_EQ(server.encoder.last_options().ShortDebugString(), expected.ShortDebugString());
+}
+
+TEST(AttnctlEncode, FlagsBecomeOptions) {
+  FakeServer server;
+  EXPECT_EQ(Attnctl({"encode", "--target", server.target(), "--pooling", "cls", "--no-normalize",
+                     "--truncate", "left", "--max-length", "9", "--no-special-tokens", "--offsets",
+                     "utf16", "--no-vectors", "one"})
+                .code,
+            0);
+  v1::EncodeOptions expected;
+  expected.set_return_tokens(true);
+  expected.set_return_token_vectors(false);
+  expected.set_pooling(v1::POOLING_CLS);
+  expected.set_normalize(false);
+  expected.set_truncation(v1::TRUNCATION_LEFT);
+  expected.set_max_length(9);
+  expected.set_add_special_tokens(false);
+  expected.set_offset_unit(v1::OFFSET_UNIT_UTF16);
+  EXPECT_EQ(server.encoder.last_options().ShortDebugString(), expected.ShortDebugString());
+  EXPECT_EQ(Attnctl({"encode", "--target", server.target(), "--normalize", "one"}).code, 0);
+  EXPECT_TRUE(server.encoder.last_options().normalize());
+}
+
 TEST(AttnctlEncode, ARefusedTextIsPrintedWithItsReasonAndFields) {
   FakeServer server;
   const Outcome outcome = Attnctl({"encode", "--target", server.target(), "one", "refuse"});

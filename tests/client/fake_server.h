@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
 #include "attnd/v1/attention.grpc.pb.h"
 #include "attnd/v1/encoder.grpc.pb.h"
 #include "attnd/v1/model.grpc.pb.h"
@@ -26,6 +28,11 @@ class FakeEncoder final : public v1::EncoderService::Service {
   // Replies on a stream are held back until this many are there, and sent newest first.
   std::atomic<int> reverse_group = 1;
   std::atomic<int> requests = 0;
+
+  v1::EncodeOptions last_options() {
+    absl::MutexLock lock(&mutex_);
+    return last_options_;
+  }
 
   static grpc::Status Refusal() {
     google::rpc::ErrorInfo info;
@@ -54,6 +61,10 @@ class FakeEncoder final : public v1::EncoderService::Service {
   grpc::Status Encode(grpc::ServerContext*, const v1::EncodeRequest* request,
                       v1::EncodeResponse* response) override {
     ++requests;
+    {
+      absl::MutexLock lock(&mutex_);
+      last_options_ = request->options();
+    }
     response->mutable_model()->set_name("fake");
     response->mutable_model()->set_version("v1");
     for (const v1::Input& input : request->inputs()) {
@@ -137,6 +148,9 @@ class FakeEncoder final : public v1::EncoderService::Service {
     }
     stream.Write(response);
   }
+
+  absl::Mutex mutex_;
+  v1::EncodeOptions last_options_ ABSL_GUARDED_BY(mutex_);
 };
 
 class FakeAttention final : public v1::AttentionService::Service {
