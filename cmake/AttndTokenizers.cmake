@@ -20,6 +20,7 @@ if(CMAKE_MATCH_1 VERSION_LESS ATTND_CARGO_VERSION_MIN)
 endif()
 
 set(attnd_crate ${CMAKE_SOURCE_DIR}/core/input/tokenizers_ffi)
+file(GLOB attnd_crate_sources CONFIGURE_DEPENDS ${attnd_crate}/src/*.rs)
 get_filename_component(attnd_cargo_target ${CMAKE_BINARY_DIR} DIRECTORY)
 if(NOT attnd_cargo_target STREQUAL "${CMAKE_SOURCE_DIR}/build")
   set(attnd_cargo_target ${CMAKE_BINARY_DIR})
@@ -33,8 +34,7 @@ add_custom_command(
   COMMAND ${ATTND_CARGO} build --release --locked --quiet
     --manifest-path ${attnd_crate}/Cargo.toml --target-dir ${attnd_cargo_target}
   COMMAND ${CMAKE_COMMAND} -E touch ${attnd_tokenizers_archive}
-  DEPENDS ${attnd_crate}/Cargo.toml ${attnd_crate}/Cargo.lock
-    ${attnd_crate}/src/lib.rs ${attnd_crate}/src/tokenizer.rs
+  DEPENDS ${attnd_crate}/Cargo.toml ${attnd_crate}/Cargo.lock ${attnd_crate_sources}
   COMMENT "Building the tokenizers crate with cargo (about a minute, once)"
   VERBATIM)
 add_custom_target(attnd_tokenizers_cargo DEPENDS ${attnd_tokenizers_archive})

@@ -1,6 +1,7 @@
 //! The C interface (`tokenizers_ffi.h`): pointers are checked, panics are caught, errors become one
 //! line of text.
 
+mod outline;
 mod tokenizer;
 
 use std::any::Any;

@@ -1,19 +1,12 @@
 //! The tokenizers crate, narrowed to what attnd needs: truncation by call instead of by file, no
 //! padding, flat arrays. Safe code only; `lib.rs` is the border to C++.
 
+use crate::outline;
 use tokenizers::models::ModelWrapper;
 use tokenizers::processors::PostProcessorWrapper;
 use tokenizers::utils::parallelism;
 use tokenizers::{Encoding, PostProcessor, Tokenizer};
 
-/// The library's readers copy and retry each level, so the cost of a lying file doubles with every
-/// one. Real files nest 7 deep.
-const NESTING_MAX: usize = 12;
-/// Added tokens are most of them: thousands in real files. A pipeline of a million steps takes
-/// seconds and gigabytes to read.
-const OBJECTS_MAX: usize = 100_000;
-/// A vocabulary of 262,144 tokens with its 514,906 merges has 1.3 million.
-const STRINGS_MAX: usize = 2_000_000;
 /// Real templates add at most 4 tokens (Whisper).
 const ADDED_TOKENS_MAX: usize = 256;
 
@@ -96,7 +89,7 @@ impl TextTokenizer {
     pub fn load(json: &[u8]) -> Result<Self, Failure> {
         // No thread pool behind the caller's back, and no look at the environment.
         parallelism::set_parallelism(false);
-        check_outline(json)?;
+        outline::check(json).map_err(invalid)?;
         let mut tokenizer = Tokenizer::from_bytes(json).map_err(|e| invalid(e.to_string()))?;
         tokenizer.with_truncation(None).map_err(|e| invalid(e.to_string()))?;
         tokenizer.with_padding(None);
@@ -377,42 +370,4 @@ fn code_points_to_utf16(arrays: &mut Arrays, texts: [&str; 2]) {
             *offset = starts[index as usize][*offset as usize];
         }
     }
-}
-
-/// Refuses what would be costly to read, before it is read. Whether brackets match is the parser's
-/// business.
-fn check_outline(json: &[u8]) -> Result<(), Failure> {
-    let (mut depth, mut deepest, mut objects, mut strings) = (0usize, 0, 0, 0);
-    let (mut in_string, mut escaped) = (false, false);
-    for &byte in json {
-        if in_string {
-            in_string = escaped || byte != b'"';
-            escaped = !escaped && byte == b'\\';
-            continue;
-        }
-        match byte {
-            b'"' => {
-                in_string = true;
-                strings += 1;
-            }
-            b'{' => {
-                depth += 1;
-                objects += 1;
-            }
-            b'[' => depth += 1,
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        deepest = deepest.max(depth);
-    }
-    for (name, value, limit) in [
-        ("levels of nesting", deepest, NESTING_MAX),
-        ("objects", objects, OBJECTS_MAX),
-        ("strings", strings, STRINGS_MAX),
-    ] {
-        if value > limit {
-            return Err(invalid(format!("has {value} {name}, more than {limit}")));
-        }
-    }
-    Ok(())
 }
