@@ -4,9 +4,8 @@
 #
 #   scripts/fuzz.sh [RUNS [TARGET]]      default: 1000000 safetensors
 #
-# TARGET is tests/fuzz/TARGET_fuzz.cc with corpus/TARGET (valid seeds, and every input that once failed) and TARGET.dict.
-# What is found is written to build/fuzz/artifacts. Inputs that reach new code are kept in build/fuzz/corpus, so that the
-# next run starts from them.
+# TARGET is tests/fuzz/TARGET_fuzz.cc with corpus/TARGET (valid seeds) and TARGET.dict. What is found is written to
+# build/fuzz/artifacts. Inputs that reach new code are kept in build/fuzz/corpus, so that the next run starts there.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 cd "$root_dir"
@@ -60,12 +59,13 @@ control() {
   local copy=$scratch/${source_file##*/} object=$scratch/unchecked.o program=$scratch/${target}_fuzz
   rm -rf "$scratch"
   mkdir -p "$scratch/corpus"
-  [ "$(grep -cF "$checked" "$source_file")" = 1 ] || fail "$source_file lacks the line that the control breaks: $checked"
+  [ "$(grep -cF "$checked" "$source_file")" = 1 ] ||
+    fail "$source_file lacks the line that the control breaks: $checked"
   python3 -c 'import sys; print(sys.stdin.read().replace(*sys.argv[1:]), end="")' "$checked" "$unchecked" \
     <"$source_file" >"$copy"
   # The commands of the build itself, with the copy in place of the file and its object before the libraries.
   local commands compile link
-  commands=$(ninja -C build/fuzz -t commands "${target}_fuzz" | tail -n +1)
+  commands=$(ninja -C build/fuzz -t commands "${target}_fuzz")
   compile=$(grep -F -- "-c $root_dir/$source_file" <<<"$commands")
   compile=$(sed -E "s# -MF [^ ]+##; s# -MT [^ ]+##; s# -MD##; s# -o [^ ]+# -o $object#" <<<"$compile")
   link=$(tail -n 1 <<<"$commands" | sed -E "s# -o [^ ]+# $object -o $program#")

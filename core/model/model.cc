@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/base/memory_limit.h"
 #include "core/base/status_macros.h"
 #include "core/base/strings.h"
 #include "core/model/model_config.h"
@@ -14,8 +15,9 @@ namespace {
 constexpr std::string_view kPrecision = "f32";
 constexpr size_t kVersionDigits = 16;
 
-// A checkpoint's tensors in f32 must fit here; beyond it is no encoder that a CPU serves, or a lie.
-constexpr uint64_t kWeightBytesMax = uint64_t{64} << 30;
+// The part of this process's memory that a checkpoint may take in f32. More could not be served
+// beside it, and a sparse file that agrees with its config costs its author nothing.
+constexpr uint64_t kWeightPercentMax = 80;
 
 ModelInfo Describe(const ModelConfig& config, const Weights& weights, const NamedWeights& named) {
   const ArchSpec& arch = config.arch;
@@ -43,8 +45,11 @@ absl::StatusOr<std::unique_ptr<const Model>> Model::Load(const ModelDir& dir,
                                                          const Options& options) {
   ASSIGN_OR_RETURN(const ModelConfig config, ReadModelConfig(dir));
   ASSIGN_OR_RETURN(const Weights weights, Weights::Open(dir));
-  ASSIGN_OR_RETURN(const NamedWeights named,
-                   NamedWeights::Open(config.arch, weights, kWeightBytesMax));
+  ASSIGN_OR_RETURN(
+      const NamedWeights named,
+      NamedWeights::Open(config.arch, weights, MemoryLimitBytes() / 100 * kWeightPercentMax));
+  // Before the encoder is built: a file that cannot be read should cost nothing.
+  ASSIGN_OR_RETURN(const std::string digest, ModelDigest(dir, config, weights, kPrecision));
   ModelInfo info = Describe(config, weights, named);
   if (info.pooling == Pooling::kPooler && !info.has_pooler) {
     return absl::InvalidArgumentError("the pooling is the model's pooler, which has no weights");
@@ -56,7 +61,6 @@ absl::StatusOr<std::unique_ptr<const Model>> Model::Load(const ModelDir& dir,
                      .pooler = info.has_pooler},
                     [&](std::string_view name, std::span<const int64_t> shape,
                         std::span<float> out) { return named.Read(name, shape, out); }));
-  ASSIGN_OR_RETURN(const std::string digest, ModelDigest(dir, config, weights, kPrecision));
   info.version = digest.substr(0, kVersionDigits);
   info.kernels = encoder->Kernels();
   info.weight_bytes = encoder->weight_bytes();

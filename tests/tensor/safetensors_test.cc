@@ -28,7 +28,8 @@ std::string ErrorOf(std::string_view json, uint64_t data_bytes) {
 TEST(SafetensorsTest, ReadsWhatAHeaderDeclares) {
   const auto header = ParseSafetensorsHeader(
       R"({"__metadata__":{"format":"pt"},"b":{"dtype":"F16","shape":[2,3],"data_offsets":[4,16]},
-          "a":{"data_offsets":[0,4],"shape":[],"dtype":"F32"},"c":{"dtype":"BF16","shape":[1],"data_offsets":[16,18]},
+          "a":{"data_offsets":[0,4],"shape":[],"dtype":"F32"},
+          "c":{"dtype":"BF16","shape":[1],"data_offsets":[16,18]},
           "d":{"dtype":"I64","shape":[1,1],"data_offsets":[18,26]}}  )",
       26);
   ASSERT_TRUE(header.ok()) << header.status();
@@ -206,8 +207,10 @@ TEST(SafetensorsTest, EveryWholeByteTypeHasItsSize) {
 
 TEST(SafetensorsTest, TensorsOfNoElementsLieAnywhereBetweenOthers) {
   const char* json =
-      R"({"a":{"dtype":"F32","shape":[0],"data_offsets":[0,0]},"b":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},
-          "c":{"dtype":"F32","shape":[3,0,9],"data_offsets":[2,2]},"d":{"dtype":"U8","shape":[1],"data_offsets":[2,3]},
+      R"({"a":{"dtype":"F32","shape":[0],"data_offsets":[0,0]},
+          "b":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},
+          "c":{"dtype":"F32","shape":[3,0,9],"data_offsets":[2,2]},
+          "d":{"dtype":"U8","shape":[1],"data_offsets":[2,3]},
           "e":{"dtype":"I8","shape":[0,0],"data_offsets":[3,3]}})";
   EXPECT_EQ(ErrorOf(json, 3), "none");
   EXPECT_THAT(ErrorOf(R"({"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},

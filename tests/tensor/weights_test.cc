@@ -249,20 +249,18 @@ TEST_F(ShardedTest, AWholeFileTakesPrecedenceOverTheIndex) {
 
 TEST_F(ShardedTest, AnIndexThatDoesNotMatchItsShardsIsRefused) {
   const std::string index = "model.safetensors.index.json: ";
-  for (
-      const auto& [weight_map, error] : {
-          std::pair(
-              R"({"a": "model-2.safetensors", "b": "model-2.safetensors", "c": "model-1.safetensors"})",
-              "tensor a is not in model-2.safetensors, where the index has it"),
-          {R"({"a": "model-1.safetensors", "d": "model-1.safetensors"})",
-           "tensor d is not in model-1.safetensors"},
-          {R"({"a": "../model-1.safetensors"})",
-           "the shard of tensor a is no file name without slashes"},
-          {R"({"a": 1})", "the shard of tensor a is no file name without slashes"},
-          {R"({"a": "x", "a": "y"})", "key \"a\" appears twice"},
-          {"{}", "weight_map is empty"},
-          {"[]", "weight_map is missing or no object"},
-      }) {
+  for (const auto& [weight_map, error] : {
+           std::pair(R"({"a": "model-2.safetensors", "b": "model-2.safetensors"})",
+                     "tensor a is not in model-2.safetensors, where the index has it"),
+           {R"({"a": "model-1.safetensors", "d": "model-1.safetensors"})",
+            "tensor d is not in model-1.safetensors"},
+           {R"({"a": "../model-1.safetensors"})",
+            "the shard of tensor a is no file name without slashes"},
+           {R"({"a": 1})", "the shard of tensor a is no file name without slashes"},
+           {R"({"a": "x", "a": "y"})", "key \"a\" appears twice"},
+           {"{}", "weight_map is empty"},
+           {"[]", "weight_map is missing or no object"},
+       }) {
     Index(weight_map);
     EXPECT_THAT(OpenError(temp_), HasSubstr(StrCat(index, error))) << weight_map;
   }
