@@ -107,8 +107,6 @@ absl::Status Refuse(v1::ErrorReason reason, std::string_view field, std::string_
 absl::Status WithReason(const absl::Status& status) {
   if (status.ok() || ErrorReasonOf(status) != v1::ERROR_REASON_UNSPECIFIED) return status;
   switch (status.code()) {
-    case absl::StatusCode::kNotFound:
-      return status;  // A service that health does not know: its protocol has no details.
     case absl::StatusCode::kResourceExhausted:
       return Refuse(v1::ERROR_REASON_QUEUE_FULL, "", ToStd(status.message()));
     case absl::StatusCode::kUnavailable:
