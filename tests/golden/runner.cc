@@ -60,6 +60,7 @@ Totals RunCases(const CaseFile& file, RunCase run_case, std::ostream& out) {
   Totals totals;
   for (const Json& item : file.cases) {
     const CaseResult result = run_case(item);
+    for (const auto& [what, count] : result.left_out()) totals.left_out[what] += count;
     if (result.passed()) {
       ++totals.passed;
       continue;
@@ -112,8 +113,11 @@ absl::StatusOr<Totals> RunGolden(const RunOptions& options, std::ostream& out) {
       out << "FAIL " << name << ": all cases: " << of_file.status().message() << "\n";
       of_file = Totals{.failed = count};
     }
-    out << name << ": " << of_file->passed << " passed, " << of_file->failed << " failed"
-        << std::endl;
+    out << name << ": " << of_file->passed << " passed, " << of_file->failed << " failed";
+    for (const auto& [what, left_out] : of_file->left_out) {
+      out << "; " << left_out << " " << what << " not compared";
+    }
+    out << std::endl;
     totals.passed += of_file->passed;
     totals.failed += of_file->failed;
   }

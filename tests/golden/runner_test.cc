@@ -150,6 +150,15 @@ TEST_F(RunnerTest, ATensorThatNothingComparesFailsItsCase) {
   EXPECT_THAT(out_.str(), HasSubstr("nothing compares the tensor out.pooler_outpuX"));
 }
 
+TEST_F(RunnerTest, WhatNoRequestCanAskForIsCountedAsNotCompared) {
+  std::string bytes = folder_.Read("cases/bert-a.safetensors");
+  const std::string name = "text0/out.pooler_output";
+  bytes.replace(bytes.find(name), name.size(), "text0/attentions.123456");
+  folder_.Write("cases/bert-a.safetensors", bytes);
+  EXPECT_EQ(Run("bert-a").failed, 0);
+  EXPECT_THAT(out_.str(), HasSubstr("6 passed, 0 failed; 1 attentions.N not compared\n"));
+}
+
 TEST_F(RunnerTest, AnArchitectureThatIsNotSupportedIsSkippedByName) {
   Json cases = Read("bert-a");
   cases["architecture"] = "NovelModel";

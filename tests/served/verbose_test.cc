@@ -51,9 +51,9 @@ int Count(const std::vector<Executed>& executed, const std::string& primitive,
   return count;
 }
 
-// [batch, m, k] x [batch, k, n] with any m: a tile of the queries.
+// [batch, m, k] x [batch, k, n] with any m: a tile of the queries. The result's shape may follow.
 std::string Product(int32_t k, int32_t n) {
-  return StrCat(R"(,\d+x\d+x)", k, R"(:\d+x)", k, "x", n, R"(:)");
+  return StrCat(R"(,\d+x\d+x)", k, R"(:\d+x)", k, "x", n, "[:,]");
 }
 std::string Rows(int32_t columns) { return StrCat(R"(,\d+x)", columns, ","); }
 
