@@ -1,5 +1,7 @@
 #include "server/address.h"
 
+#include <arpa/inet.h>
+
 #include "absl/strings/numbers.h"
 #include "core/base/strings.h"
 
@@ -12,7 +14,11 @@ constexpr int kPortMax = 65'535;
 }  // namespace
 
 bool Address::IsLocal() const {
-  return is_unix || host == "localhost" || host == "::1" || host.rfind("127.", 0) == 0;
+  // 127.0.0.0/8. "127.example.org" is a name.
+  in_addr parsed{};
+  const bool loopback_v4 =
+      inet_pton(AF_INET, host.c_str(), &parsed) == 1 && ntohl(parsed.s_addr) >> 24 == 127;
+  return is_unix || host == "localhost" || host == "::1" || loopback_v4;
 }
 
 std::optional<Address> ParseAddress(std::string_view text) {
@@ -28,7 +34,6 @@ std::optional<Address> ParseAddress(std::string_view text) {
   if (bracketed) host = host.substr(1, host.size() - 2);
   // An IPv6 address needs its brackets: without, its last part would be taken for the port.
   if (host.empty() || (!bracketed && host.find(':') != std::string_view::npos)) return std::nullopt;
-  // "127.evil.example" is a name.
   int port = 0;
   if (!absl::SimpleAtoi(ToAbsl(text.substr(colon + 1)), &port) || port < 0 || port > kPortMax) {
     return std::nullopt;

@@ -20,6 +20,7 @@
 #include "core/input/tokenizer.h"
 #include "core/model/model.h"
 #include "core/tensor/onednn.h"
+#include "grpc/support/log.h"
 #include "server/config.h"
 #include "server/cpu_quota.h"
 #include "server/observe/log.h"
@@ -40,6 +41,12 @@ sigset_t Signals() {
   sigaddset(&signals, SIGINT);
   sigaddset(&signals, SIGUSR1);
   return signals;
+}
+
+// gRPC would write a line of its own format for what any client can do wrong. What concerns the
+// server itself comes back as a status, and is logged by us.
+void QuietGrpc() {
+  gpr_set_log_function([](gpr_log_func_args*) {});
 }
 
 // A model and its tokenizer, as they were loaded.
@@ -191,6 +198,7 @@ int main(int argc, char** argv) {
   }
   auto& ready = std::get<attnd::Config>(config);
   auto log = attnd::MakeLogger(ready.log_format, ready.log_level);
+  attnd::QuietGrpc();
   const absl::Status status = attnd::Run(std::move(ready), log);
   if (!status.ok()) {
     log->error("attnd cannot start: {}", std::string(status.message()));

@@ -1,5 +1,10 @@
 #include "server/config.h"
 
+#include <algorithm>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
 #include "CLI/CLI.hpp"
 #include "server/config_flags.h"
 
@@ -8,6 +13,24 @@ namespace {
 
 constexpr int kBadConfig = 2;
 
+bool IsGiven(const std::vector<std::string>& arguments, const std::string& flag) {
+  return std::any_of(arguments.begin(), arguments.end(), [&](const std::string& argument) {
+    return argument == flag || argument.rfind(flag + "=", 0) == 0;
+  });
+}
+
+// What the environment sets becomes a flag, unless that is given. CLI11 by itself would let the
+// config file win over the environment.
+void AddEnvironment(const CLI::App& app, std::vector<std::string>& arguments) {
+  for (const CLI::Option* option : app.get_options()) {
+    const std::string flag = option->get_name();
+    const char* value =
+        option->get_envname().empty() ? nullptr : std::getenv(option->get_envname().c_str());
+    if (value == nullptr || *value == 0 || IsGiven(arguments, flag)) continue;
+    arguments.push_back(flag + "=" + value);
+  }
+}
+
 }  // namespace
 
 std::variant<Config, ConfigExit> ReadConfig(int count, const char* const* arguments) {
@@ -15,7 +38,10 @@ std::variant<Config, ConfigExit> ReadConfig(int count, const char* const* argume
   Config config;
   ConfigFlags flags(app, config);
   try {
-    app.parse(count, const_cast<char**>(arguments));
+    std::vector<std::string> given(arguments + 1, arguments + count);
+    AddEnvironment(app, given);
+    std::reverse(given.begin(), given.end());  // CLI11 takes them from the back.
+    app.parse(given);
   } catch (const CLI::CallForHelp&) {
     return ConfigExit{.text = app.help(), .code = 0};
   } catch (const CLI::ParseError& error) {

@@ -121,6 +121,8 @@ void Server::SetNotServing() { parts_->health.SetNotServing(); }
 
 int64_t Server::requests_in_flight() const { return parts_->metrics.requests_in_flight(); }
 
+QueueDepth Server::queue_depth() const { return parts_->engine.depth(); }
+
 int64_t Server::Drain(Clock::time_point deadline) {
   if (parts_->grpc == nullptr) return 0;
   parts_->health.SetNotServing();

@@ -5,6 +5,7 @@
 
 #include "absl/status/statusor.h"
 #include "core/batch/job.h"
+#include "core/batch/limits.h"
 #include "server/config.h"
 #include "server/validate/served_model.h"
 #include "spdlog/logger.h"
@@ -31,6 +32,7 @@ class Server {
   // The number of requests that were cancelled.
   int64_t Drain(Clock::time_point deadline);
   int64_t requests_in_flight() const;
+  QueueDepth queue_depth() const;
 
  private:
   struct Parts;

@@ -46,7 +46,9 @@ void UnaryCall::Guard(const std::function<absl::Status()>& step) {
 
 void UnaryCall::Reply(const google::protobuf::Message& message) {
   *reply_ = SerializeMessage(message);
-  service_.metrics.RequestFinished(method_, absl::OkStatus(),
+  // Who has gone gets no answer, even if there is one.
+  const absl::Status outcome = *cancelled_ ? WithReason(absl::CancelledError()) : absl::OkStatus();
+  service_.metrics.RequestFinished(method_, outcome,
                                    std::chrono::duration<double>(Clock::now() - started_).count());
   Finish(grpc::Status::OK);
 }

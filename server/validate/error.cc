@@ -116,6 +116,8 @@ absl::Status WithReason(const absl::Status& status) {
                     "the deadline passed before the request was computed");
     case absl::StatusCode::kCancelled:
       return Refuse(v1::ERROR_REASON_CANCELLED, "", "the call was cancelled");
+    case absl::StatusCode::kNotFound:
+      return status;
     default:
       return Refuse(v1::ERROR_REASON_INTERNAL, "", "internal error; the server's log has more");
   }
