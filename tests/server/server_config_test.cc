@@ -1,0 +1,182 @@
+// Goal: every knob is read from flag, environment and file, keeps to its range, and a mistake exits
+// with 2 and names it. Method: ReadConfig on made-up arguments; the environment is set and unset
+// within a test.
+
+#include "server/config.h"
+
+#include <cstdlib>
+#include <fstream>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "server/address.h"
+#include "server/cpu_quota.h"
+
+namespace attnd {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using ::testing::HasSubstr;
+
+std::variant<Config, ConfigExit> Read(std::vector<std::string> flags) {
+  flags.insert(flags.begin(), "attnd");
+  std::vector<const char*> arguments;
+  for (const std::string& flag : flags) arguments.push_back(flag.c_str());
+  return ReadConfig(static_cast<int>(arguments.size()), arguments.data());
+}
+
+Config Good(std::vector<std::string> flags) {
+  flags.insert(flags.begin(), {"--model", "/models/mini"});
+  const auto result = Read(flags);
+  const auto* exit = std::get_if<ConfigExit>(&result);
+  EXPECT_EQ(exit, nullptr) << (exit ? exit->text : "");
+  return exit ? Config{} : std::get<Config>(result);
+}
+
+void ExpectRefused(std::vector<std::string> flags, const std::string& says) {
+  flags.insert(flags.begin(), {"--model", "/models/mini"});
+  const auto result = Read(flags);
+  const auto* exit = std::get_if<ConfigExit>(&result);
+  ASSERT_NE(exit, nullptr) << says;
+  EXPECT_EQ(exit->code, 2);
+  EXPECT_THAT(exit->text, HasSubstr(says));
+}
+
+// A file in the test's own folder.
+std::string WriteFile(const std::string& name, const std::string& text) {
+  const std::string path = ::testing::TempDir() + name;
+  std::ofstream(path) << text;
+  return path;
+}
+
+TEST(ConfigTest, DefaultsServeThisMachineAlone) {
+  const Config config = Good({});
+  EXPECT_EQ(config.model_name, "mini");
+  EXPECT_EQ(config.model_path, "/models/mini");
+  EXPECT_EQ(config.listen, "127.0.0.1:50051");
+  EXPECT_EQ(config.metrics_listen, "127.0.0.1:9090");
+  EXPECT_FALSE(config.insecure);
+  EXPECT_FALSE(config.reflection);
+  EXPECT_EQ(config.limits.inputs_per_request, 32);
+  EXPECT_EQ(config.limits.message_bytes, 4 << 20);
+  EXPECT_EQ(config.limits.default_deadline, seconds(10));
+  EXPECT_EQ(config.connection.streams, 100);
+}
+
+TEST(ConfigTest, AModelMayHaveAName) {
+  const auto named = Read({"--model", "a=/b/c"});
+  EXPECT_EQ(std::get<Config>(named).model_name, "a");
+  EXPECT_EQ(std::get<Config>(named).model_path, "/b/c");
+  const auto unnamed = Read({"--model", "/b/c/"});
+  EXPECT_EQ(std::get<Config>(unnamed).model_name, "c");
+  for (const char* wrong : {"a b=/c", "a=", "/", "=/b"}) {
+    EXPECT_THAT(std::get<ConfigExit>(Read({"--model", wrong})).text, HasSubstr("--model"));
+  }
+  ExpectRefused({"--model", "/second"}, "--model");
+}
+
+TEST(ConfigTest, FlagsWinOverEnvironmentAndThatOverTheFile) {
+  const std::string file = WriteFile("order.conf",
+                                     "batch-tokens = 128\nqueue-tokens = 512\n"
+                                     "workers = 7\n");
+  setenv("ATTND_BATCH_TOKENS", "256", 1);
+  setenv("ATTND_QUEUE_TOKENS", "1024", 1);
+  const Config config = Good({"--config", file, "--queue-tokens", "2048"});
+  unsetenv("ATTND_BATCH_TOKENS");
+  unsetenv("ATTND_QUEUE_TOKENS");
+  EXPECT_EQ(config.limits.queue_tokens, 2048);
+  EXPECT_EQ(config.limits.batch_tokens, 256);
+  EXPECT_EQ(config.workers, 7);
+}
+
+TEST(ConfigTest, DurationsNeedAUnit) {
+  EXPECT_EQ(Good({"--batch-delay", "2ms"}).batch_delay, milliseconds(2));
+  EXPECT_EQ(Good({"--drain-timeout", "1.5s"}).drain_timeout, milliseconds(1500));
+  ExpectRefused({"--drain-timeout", "5"}, "--drain-timeout");
+  ExpectRefused({"--batch-delay", "-1ms"}, "--batch-delay");
+  ExpectRefused({"--batch-delay", "101ms"}, "100ms");
+}
+
+TEST(ConfigTest, MistakesNameTheirFlag) {
+  ExpectRefused({"--batch-token", "5"}, "--batch-token");
+  ExpectRefused({"--batch-tokens", "0"}, "--batch-tokens");
+  ExpectRefused({"--batch-tokens", "65537"}, "16 to 65536");
+  ExpectRefused({"--batch-tokens", "many"}, "--batch-tokens");
+  ExpectRefused({"--workers", "99999999999999999999"}, "--workers");
+  ExpectRefused({"--log-format", "xml"}, "--log-format");
+  ExpectRefused({"--log-level", "loud"}, "--log-level");
+  ExpectRefused({"--default-deadline", "31s"}, "--default-deadline");
+  ExpectRefused({"--queue-tokens", "4095"}, "--queue-tokens");
+  ExpectRefused({"--config", "/nowhere/attnd.conf"}, "/nowhere/attnd.conf");
+  const auto result = Read({});
+  EXPECT_THAT(std::get<ConfigExit>(result).text, HasSubstr("--model"));
+}
+
+TEST(ConfigTest, AnUnknownKeyInTheFileIsAnError) {
+  ExpectRefused({"--config", WriteFile("unknown.conf", "batch-tokns = 128\n")}, "batch-tokns");
+  ExpectRefused({"--config", WriteFile("range.conf", "batch-tokens = 1\n")}, "--batch-tokens");
+}
+
+TEST(ConfigTest, PlaintextBeyondThisMachineNeedsInsecure) {
+  for (const char* address :
+       {"0.0.0.0:1", "[::]:1", "10.0.0.1:1", "attnd.example:1", "127.evil.example:1"}) {
+    ExpectRefused({"--listen", address}, "--insecure");
+    ExpectRefused({"--metrics-listen", address}, "--insecure");
+    EXPECT_TRUE(Good({"--listen", address, "--insecure"}).insecure);
+  }
+  for (const char* address :
+       {"127.0.0.1:0", "127.1.2.3:5", "localhost:5", "[::1]:5", "unix:/run/attnd.sock"}) {
+    EXPECT_EQ(Good({"--listen", address}).listen, address);
+  }
+  EXPECT_EQ(Good({"--metrics-listen", ""}).metrics_listen, "");
+  ExpectRefused({"--metrics-listen", "unix:/x"}, "--metrics-listen");
+}
+
+TEST(ConfigTest, AddressesThatAreNone) {
+  for (const char* text :
+       {"", ":1", "host", "host:", "host:x", "host:-1", "host:65536", "::1:5", "unix:"}) {
+    EXPECT_FALSE(ParseAddress(text).has_value()) << text;
+  }
+}
+
+TEST(ConfigTest, CheckConfigPrintsAFileThatReadsBackTheSame) {
+  const auto first = Read({"--model", "m=/m", "--batch-delay", "3ms", "--check-config"});
+  const auto& text = std::get<ConfigExit>(first);
+  EXPECT_EQ(text.code, 0);
+  EXPECT_THAT(text.text, HasSubstr("batch-delay=\"3ms\""));
+  EXPECT_THAT(text.text, HasSubstr("deadline-cap=\"30s\""));
+  const auto second = Read({"--config", WriteFile("printed.conf", text.text), "--check-config"});
+  EXPECT_EQ(std::get<ConfigExit>(second).text, text.text);
+}
+
+TEST(ConfigTest, HelpShowsDefaultUnitAndRangeOfEachKnob) {
+  const auto result = Read({"--help"});
+  const auto& help = std::get<ConfigExit>(result);
+  EXPECT_EQ(help.code, 0);
+  EXPECT_THAT(help.text, HasSubstr("16 to 65536=4096"));
+  EXPECT_THAT(help.text, HasSubstr("0 to 100ms=0"));
+  EXPECT_THAT(help.text, HasSubstr("ATTND_MESSAGE_BYTES"));
+}
+
+TEST(CpuQuotaTest, QuotasAreWholeCpusAndAtLeastOne) {
+  EXPECT_EQ(ParseCpuMax("200000 100000\n"), 2);
+  EXPECT_EQ(ParseCpuMax("250000 100000"), 2);
+  EXPECT_EQ(ParseCpuMax("50000 100000"), 1);
+  for (const char* text : {"max 100000", "", "-1\n 100000", "100000", "100000 0"}) {
+    EXPECT_EQ(ParseCpuMax(text), std::nullopt) << text;
+  }
+  EXPECT_GE(ReadCpuQuota().cpus, 1);
+}
+
+TEST(CpuQuotaTest, TheCgroupsPathIsThatOfVersionTwo) {
+  EXPECT_EQ(FindCgroupV2("4:cpu:/x\n0::/a/b\n"), "/a/b");
+  EXPECT_EQ(FindCgroupV2("4:cpu:/x\n"), std::nullopt);
+  EXPECT_EQ(FindCgroupV2(""), std::nullopt);
+}
+
+}  // namespace
+}  // namespace attnd
