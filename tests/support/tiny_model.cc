@@ -33,8 +33,7 @@ std::vector<std::string> TinyVocabulary() {
   for (const char c : kCharacters) tokens.push_back(std::string(1, c));
   for (const char c : kCharacters) tokens.push_back(std::string("##") + c);
   for (const char c : std::string_view(".,!?'-")) tokens.push_back(std::string(1, c));
-  for (const char* word :
-       {"the", "cat", "dog", "sat", "on", "mat", "hello", "world", "##ing", "##s"})
+  for (const char* word : {"the", "cat", "dog", "sat", "on", "mat", "hello", "world", "##ing"})
     tokens.push_back(word);
   return tokens;
 }
