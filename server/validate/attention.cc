@@ -129,9 +129,9 @@ absl::Status ReadChoices(const v1::AttendRequest& request, AttendTask& task) {
     return Refuse(v1::ERROR_REASON_NOT_FINITE, "scale", "NaN and Inf are no scale");
   }
   if (request.has_window()) {
-    if (request.window() < 1) {
+    if (request.window() < 0) {
       return Refuse(v1::ERROR_REASON_INVALID_VALUE, "window",
-                    StrCat(request.window(), " is below 1"));
+                    StrCat(request.window(), " is below 0"));
     }
     task.window = request.window();
   }

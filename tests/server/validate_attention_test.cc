@@ -171,7 +171,7 @@ TEST(ValidateAttendTest, NumbersThatAreNotFiniteAreRefusedWhereTheyMeanNothing) 
 }
 
 TEST(ValidateAttendTest, ChoicesOutsideTheirRangeAreRefused) {
-  ExpectRefused(v1::ERROR_REASON_INVALID_VALUE, "window: 0", [](auto& r) { r.set_window(0); });
+  ExpectRefused(v1::ERROR_REASON_INVALID_VALUE, "window: -1", [](auto& r) { r.set_window(-1); });
   ExpectRefused(v1::ERROR_REASON_INVALID_VALUE, "fully_masked: 9",
                 [](auto& r) { r.set_fully_masked(static_cast<v1::FullyMasked>(9)); });
 }
