@@ -116,7 +116,7 @@ size_t AttentionKernels::WorkspaceBytesMax(int64_t length_max) {
 absl::StatusOr<std::shared_ptr<const AttentionKernels>> AttentionKernelCache::Get(
     int32_t length) const {
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(mutex_);
     if (const auto found = entries_.find(length); found != entries_.end()) {
       ages_.splice(ages_.begin(), ages_, found->second.age);
       return found->second.kernels;
@@ -126,7 +126,7 @@ absl::StatusOr<std::shared_ptr<const AttentionKernels>> AttentionKernelCache::Ge
   // it; one is kept.
   ASSIGN_OR_RETURN(std::shared_ptr<const AttentionKernels> made,
                    AttentionKernels::Make({heads_, head_size_, length}));
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(mutex_);
   if (const auto found = entries_.find(length); found != entries_.end()) {
     return found->second.kernels;
   }
@@ -140,7 +140,7 @@ absl::StatusOr<std::shared_ptr<const AttentionKernels>> AttentionKernelCache::Ge
 }
 
 size_t AttentionKernelCache::size() const {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(mutex_);
   return entries_.size();
 }
 

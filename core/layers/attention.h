@@ -9,7 +9,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
+#include "core/base/mutex.h"
 #include "core/tensor/matrix.h"
 #include "core/tensor/onednn.h"
 #include "core/tensor/workspace.h"
@@ -85,7 +85,7 @@ class AttentionKernelCache {
   const int32_t head_size_;
   const size_t lengths_max_;
 
-  mutable absl::Mutex mutex_;
+  mutable Mutex mutex_;
   mutable std::unordered_map<int32_t, Entry> entries_ ABSL_GUARDED_BY(mutex_);
   mutable std::list<int32_t> ages_ ABSL_GUARDED_BY(mutex_);  // Most recently used first.
 };
