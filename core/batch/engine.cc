@@ -25,6 +25,13 @@ absl::Status Guarded(Function function) {
   }
 }
 
+// The policy is told how many will come back for their part of a backlog.
+BatchLimits LimitsOf(const Engine::Options& options) {
+  BatchLimits limits = options.batch;
+  limits.workers = options.workers;
+  return limits;
+}
+
 }  // namespace
 
 class Engine::Impl {
@@ -72,7 +79,7 @@ class Engine::Impl {
 };
 
 Engine::Impl::Impl(Options options, ExecutorFactory executors)
-    : options_(std::move(options)), queue_(options_.batch, options_.queue) {
+    : options_(std::move(options)), queue_(LimitsOf(options_), options_.queue) {
   CHECK_THAT(options_.workers > 0);
   for (int i = 0; i < options_.workers; ++i) {
     const absl::Status started = Guarded([&] {

@@ -12,6 +12,8 @@ struct BatchLimits {
   int32_t sequences_max = 1024;
   // How long a batch that is not full waits for more. 0: it never waits.
   Clock::duration delay_max{0};
+  // Workers that pull from the queue, idle or not. Engine sets it.
+  int32_t workers = 1;
 };
 
 // The queue's bounds, on what waits: what runs has left it. What would pass one of them is refused

@@ -12,6 +12,10 @@ namespace {
 // rows, and two workers would read them twice.
 constexpr int64_t kShareRowsMin = 16;
 
+// A backlog is not cut into smaller parts than this: dense layers reach their full speed at 512
+// rows (bench/primitives_bench), so that smaller batches would only cost.
+constexpr int64_t kPartRowsMin = 512;
+
 // The jobs that are neither cancelled nor expired.
 struct Live {
   int64_t rows = 0;
@@ -50,6 +54,15 @@ Clock::time_point LeaveAt(const Live& live, Clock::time_point now, const BatchLi
   return live.deadline_min <= leave ? now : leave;
 }
 
+// How many rows one worker should take. Idle workers share what is there; of a backlog that would
+// keep all busy, each takes its part of what is left, so that parts get smaller towards the end and
+// all workers finish together (guided self-scheduling: Polychronopoulos and Kuck 1987).
+int64_t Share(int64_t rows, int workers_idle, int32_t workers) {
+  const auto part = [rows](int64_t count) { return (rows + count - 1) / count; };
+  return std::min(std::max(kShareRowsMin, part(workers_idle)),
+                  std::max(kPartRowsMin, part(workers)));
+}
+
 }  // namespace
 
 void Decide(std::span<const Waiting> queue, Clock::time_point now, const BatchLimits& limits,
@@ -65,7 +78,7 @@ void Decide(std::span<const Waiting> queue, Clock::time_point now, const BatchLi
     return;
   }
 
-  const int64_t share = std::max(kShareRowsMin, (live.rows + workers_idle - 1) / workers_idle);
+  const int64_t share = Share(live.rows, workers_idle, limits.workers);
   int64_t rows = 0;
   int32_t sequences = 0;
   for (size_t i = 0; i < queue.size() && sequences < limits.sequences_max; ++i) {

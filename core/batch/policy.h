@@ -45,6 +45,8 @@ struct Decision {
 // - When workers are idle and the queue would not fill a batch for each, a worker takes about its
 // share of the rows:
 //   two sequences on two cores are done in half the time that one batch of both would take.
+// - Of a backlog that will keep every worker busy, it takes its part of what is left, at least 512
+//   rows, so that all workers finish together.
 // - It waits only to gather a fuller batch: no longer than delay_max after the oldest job was
 // queued, never while a job
 //   in progress or a full batch is there, and never into a job's deadline.

@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <initializer_list>
 #include <vector>
@@ -146,6 +147,28 @@ TEST(PolicyTest, ShortJobsAreNotSplitBelowWhatReadingTheWeightsCosts) {
 
 TEST(PolicyTest, ALoneJobIsTakenHoweverManyWorkersAreIdle) {
   EXPECT_THAT(Ask(Jobs({100}), kLimits, kStart, 64).verdicts, ElementsAre(kRun));
+}
+
+// The rows that a worker takes of a backlog of `count` jobs of 64 rows, with no other worker idle.
+int TakenOf(int count, int32_t workers) {
+  std::vector<Waiting> queue(count, Waiting{.rows = 64, .queued_at = kStart});
+  const BatchLimits limits{.rows_max = 4096, .sequences_max = 1024, .workers = workers};
+  const Decision decision = Ask(queue, limits);
+  return 64 *
+         static_cast<int>(std::count(decision.verdicts.begin(), decision.verdicts.end(), kRun));
+}
+
+TEST(PolicyTest, OfABacklogEachWorkerTakesItsPartSoThatAllFinishTogether) {
+  EXPECT_EQ(TakenOf(40, 1), 2560);  // Nobody else comes.
+  EXPECT_EQ(TakenOf(40, 2), 1280);
+  EXPECT_EQ(TakenOf(20, 2), 640);
+  EXPECT_EQ(TakenOf(256, 2), 4096);  // The budget is the limit.
+}
+
+TEST(PolicyTest, ABacklogIsNotCutIntoPartsThatCostMoreThanTheyGain) {
+  EXPECT_EQ(TakenOf(10, 2), 512);
+  EXPECT_EQ(TakenOf(6, 2), 384);
+  EXPECT_EQ(TakenOf(40, 16), 512);
 }
 
 TEST(PolicyTest, AnswersAreWrittenOverEarlierOnes) {
