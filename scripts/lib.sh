@@ -62,9 +62,8 @@ build() {
   if [ -t 1 ]; then
     ninja -C "$dir" -j "$jobs" "$@"
   else
-    # A log wants a line now and then, not a line a file.
-    NINJA_STATUS='[%f/%t] ' ninja -C "$dir" -j "$jobs" "$@" |
-      awk '/^\[[0-9]+\/[0-9]+\] / { if (++n % 25 != 1) next } { print; fflush() }'
+    # A log wants a line now and then, not a line a file: every tenth.
+    NINJA_STATUS='[%f/%t] ' ninja -C "$dir" -j "$jobs" "$@" | sed -u '/^\[[0-9]*[1-9]\//d'
     return "${PIPESTATUS[0]}"
   fi
 }
