@@ -4,6 +4,8 @@ root_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 jobs=${ATTND_JOBS:-$(nproc)}
 step_lines=()
 failed_steps=()
+# A second checkout, and each preset, finds what the first has compiled: paths count from the checkout.
+export CCACHE_BASEDIR=$root_dir CCACHE_NOHASHDIR=1
 
 say() { printf '%s\n' "$@"; }
 fail() { printf '%s: error: %s\n' "${0##*/}" "$*" >&2; exit 1; }
