@@ -1,6 +1,11 @@
 #include "server/address.h"
 
 #include <arpa/inet.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cstring>
 
 #include "absl/strings/numbers.h"
 #include "core/base/strings.h"
@@ -19,6 +24,18 @@ bool Address::IsLocal() const {
   const bool loopback_v4 =
       inet_pton(AF_INET, host.c_str(), &parsed) == 1 && ntohl(parsed.s_addr) >> 24 == 127;
   return is_unix || host == "localhost" || host == "::1" || loopback_v4;
+}
+
+bool IsUnixSocketServed(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof(address.sun_path)) return false;
+  std::memcpy(address.sun_path, path.data(), path.size());
+  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return false;
+  const bool served = connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0;
+  close(fd);
+  return served;
 }
 
 std::optional<Address> ParseAddress(std::string_view text) {

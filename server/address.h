@@ -17,6 +17,9 @@ struct Address {
   bool IsLocal() const;
 };
 
+// True if a server answers on this unix socket. gRPC would take its path away without a word.
+bool IsUnixSocketServed(const std::string& path);
+
 // nullopt if `text` is none: no port, a port above 65535, an empty host.
 std::optional<Address> ParseAddress(std::string_view text);
 

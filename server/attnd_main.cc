@@ -173,7 +173,9 @@ absl::Status Run(Config config, std::shared_ptr<spdlog::logger> log) {
                                       return std::make_unique<ModelExecutor>(*model);
                                     },
                                     log));
-  log->info("metrics: port {} ({})", server->metrics_port(), config.metrics_listen);
+  if (!config.metrics_listen.empty()) {
+    log->info("metrics: port {} ({})", server->metrics_port(), config.metrics_listen);
+  }
   log->info("serving: port {} ({})", server->port(), config.listen);
 
   sigset_t signals = Signals();

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <exception>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "grpcpp/security/server_credentials.h"
 #include "grpcpp/server.h"
 #include "prometheus/exposer.h"
+#include "server/address.h"
 #include "server/grpc_options.h"
 #include "server/observe/metrics.h"
 #include "server/rpc/attention_service.h"
@@ -94,6 +96,10 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Config& config, Serv
     ASSIGN_OR_RETURN(parts->exposer, Expose(config.metrics_listen));
     parts->exposer->RegisterCollectable(parts->metrics.registry());
     parts->exposer->RegisterCollectable(parts->scraped);
+  }
+  const std::optional<Address> address = ParseAddress(config.listen);
+  if (address && address->is_unix && IsUnixSocketServed(address->host)) {
+    return absl::UnavailableError(StrCat(config.listen, " is served by another process (listen)"));
   }
   grpc::ServerBuilder builder;
   SetOptions(config, builder);

@@ -22,7 +22,7 @@ class Server {
                                                        std::shared_ptr<spdlog::logger> log);
   ~Server();
 
-  // The ports in use, when 0 was asked for; 0 for a unix socket, or for metrics that are off.
+  // The ports in use, when 0 was asked for; 1 for a unix socket, 0 for metrics that are off.
   int port() const;
   int metrics_port() const;
 

@@ -146,6 +146,21 @@ TEST(AddressTest, APortInUseIsAnErrorAndNotShared) {
   EXPECT_THAT(std::string(second.status().message()), ::testing::HasSubstr(config.listen));
 }
 
+TEST(AddressTest, AUnixSocketThatIsServedIsNotTakenAway) {
+  Config config = TestServer::DefaultConfig();
+  const std::string path = ::testing::TempDir() + "attnd-" + std::to_string(getpid()) + ".sock";
+  config.listen = "unix:" + path;
+  TestServer first(config);
+  auto tokenizer = *Tokenizer::Load(testing::TinyTokenizer());
+  testing::StubModel model;
+  const auto second = Server::Start(
+      config, testing::StubServedModel(tokenizer.get()),
+      [&](int) { return std::make_unique<testing::StubExecutor>(model); },
+      MakeLogger(LogFormat::kText, "error"));
+  ASSERT_FALSE(second.ok());
+  EXPECT_THAT(std::string(second.status().message()), ::testing::HasSubstr(path));
+}
+
 TEST(ReflectionTest, ItIsThereOnlyWhenAskedFor) {
   const char* method = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo";
   TestServer without;
