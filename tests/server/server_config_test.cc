@@ -2,8 +2,6 @@
 // with 2 and names it. Method: ReadConfig on made-up arguments; the environment is set and unset
 // within a test.
 
-#include "server/config.h"
-
 #include <cstdlib>
 #include <fstream>
 #include <string>
@@ -13,6 +11,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "server/address.h"
+#include "server/config.h"
 #include "server/cpu_quota.h"
 
 namespace attnd {
