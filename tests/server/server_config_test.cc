@@ -22,6 +22,7 @@ using std::chrono::seconds;
 using ::testing::HasSubstr;
 
 std::variant<Config, ConfigExit> Read(std::vector<std::string> flags) {
+  unsetenv("ATTND_MODEL");  // Where the other tests find the default model.
   flags.insert(flags.begin(), "attnd");
   std::vector<const char*> arguments;
   for (const std::string& flag : flags) arguments.push_back(flag.c_str());
