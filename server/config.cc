@@ -24,8 +24,10 @@ bool IsGiven(const std::vector<std::string>& arguments, const std::string& flag)
 void AddEnvironment(const CLI::App& app, std::vector<std::string>& arguments) {
   for (const CLI::Option* option : app.get_options()) {
     const std::string flag = option->get_name();
+    if (option->get_envname().empty()) continue;
+    // Read before there is a second thread.
     const char* value =
-        option->get_envname().empty() ? nullptr : std::getenv(option->get_envname().c_str());
+        std::getenv(option->get_envname().c_str());  // NOLINT(concurrency-mt-unsafe)
     if (value == nullptr || *value == 0 || IsGiven(arguments, flag)) continue;
     arguments.push_back(flag + "=" + value);
   }

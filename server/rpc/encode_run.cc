@@ -120,7 +120,8 @@ void EncodeRun::WriteAll(v1::EncodeResponse& response) {
 bool EncodeRun::WritePart(int64_t reserved_bytes, v1::EncodeResponse& response) {
   SetModel(service_.model, *response.mutable_model());
   int64_t room = service_.limits.message_bytes - reserved_bytes - kResponseBytes;
-  const int64_t row_bytes = static_cast<int64_t>(service_.model.info.hidden) * sizeof(float);
+  const int64_t row_bytes =
+      int64_t{service_.model.info.hidden} * static_cast<int64_t>(sizeof(float));
   while (next_input_ < count_) {
     const int64_t rows = task(next_input_).return_rows ? plan_.token_counts[next_input_] : 0;
     const int64_t fixed = next_row_ == 0 ? FixedBytes(next_input_) : kEncodingBytes;

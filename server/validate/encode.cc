@@ -207,7 +207,7 @@ absl::Status CheckReplySize(const EncodePlan& plan, const ServedModel& model, co
     const int64_t fixed = kEncodingBytes + Bytes(task.pooled_out) +
                           (plan.return_tokens ? TokensBytes(plan.tokens[i]) : 0);
     all += fixed + Bytes(task.rows_out);
-    const int64_t row = static_cast<int64_t>(model.info.hidden) * sizeof(float);
+    const int64_t row = int64_t{model.info.hidden} * static_cast<int64_t>(sizeof(float));
     if (form == ReplyForm::kParts && kResponseBytes + fixed + row > limits.message_bytes) {
       return Refuse(v1::ERROR_REASON_REPLY_TOO_LARGE, StrCat("inputs[", i, "]"),
                     StrCat("its tokens and pooled vector alone would take ", fixed,

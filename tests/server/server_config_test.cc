@@ -53,6 +53,12 @@ std::string WriteFile(const std::string& name, const std::string& text) {
   return path;
 }
 
+// The configuration reads ATTND_MODEL, which the tests of other programs are given.
+class CleanEnvironment : public ::testing::Environment {
+  void SetUp() override { unsetenv("ATTND_MODEL"); }
+};
+const auto* const kCleanEnvironment = ::testing::AddGlobalTestEnvironment(new CleanEnvironment);
+
 TEST(ConfigTest, DefaultsServeThisMachineAlone) {
   const Config config = Good({});
   EXPECT_EQ(config.model_name, "mini");
