@@ -217,14 +217,18 @@ void EncodeStreamCall::Advance() {
 
 void EncodeStreamCall::SetAlarm() {
   auto alarm = std::make_unique<grpc::Alarm>();
-  alarm->Set(std::chrono::system_clock::now() + kRetryInterval, [self = shared_from_this()](bool) {
-    self->RetryParked();
-    {
-      absl::MutexLock lock(&self->mutex_);
-      self->alarm_set_ = false;
-    }
-    self->Advance();
-  });
+  // An alarm keeps its callback until it is itself deleted, which is the stream's to do: the
+  // callback gives its reference up, so that the two don't keep each other.
+  alarm->Set(std::chrono::system_clock::now() + kRetryInterval,
+             [self = shared_from_this()](bool) mutable {
+               const auto call = std::move(self);
+               call->RetryParked();
+               {
+                 absl::MutexLock lock(&call->mutex_);
+                 call->alarm_set_ = false;
+               }
+               call->Advance();
+             });
   absl::MutexLock lock(&mutex_);
   alarm_ = std::move(alarm);
 }
