@@ -1,11 +1,11 @@
 #include "server/rpc/encode_stream.h"
 
 #include <chrono>
-#include <exception>
 #include <utility>
 
 #include "core/base/status_macros.h"
 #include "core/base/strings.h"
+#include "server/rpc/guard.h"
 #include "server/rpc/message.h"
 #include "server/validate/encode.h"
 #include "server/validate/error.h"
@@ -56,7 +56,7 @@ void EncodeStreamCall::BeginDrain() {
 
 void EncodeStreamCall::OnReadDone(bool ok) {
   absl::Status status;
-  if (ok) status = Accept(read_buffer_);
+  if (ok) status = Guarded(service_.log, [&] { return Accept(read_buffer_); });
   {
     absl::MutexLock lock(&mutex_);
     reading_ = false;
@@ -75,13 +75,7 @@ absl::Status EncodeStreamCall::Accept(const grpc::ByteBuffer& message) {
   RETURN_IF_ERROR(CheckId(item->id));
 
   service_.metrics.RequestStarted();
-  absl::Status status;
-  try {
-    status = Plan(message, *item);
-  } catch (const std::exception& error) {
-    service_.log.error("a stream's handler threw {}", typeid(error).name());
-    status = absl::InternalError("a handler threw");
-  }
+  absl::Status status = Guarded(service_.log, [&] { return Plan(message, *item); });
   {
     absl::MutexLock lock(&mutex_);
     ++items_;
@@ -121,10 +115,12 @@ void EncodeStreamCall::Submit(ItemPtr owned) {
   }
   absl::Status status = absl::DeadlineExceededError("");
   if (Clock::now() < item->deadline) {
-    status = item->run->Submit(item->deadline, cancelled_,
+    status = Guarded(service_.log, [&] {
+      return item->run->Submit(item->deadline, cancelled_,
                                [self = shared_from_this(), item](absl::Status outcome) {
                                  self->JobsDone(item, std::move(outcome));
                                });
+    });
   }
   if (status.ok()) return;  // The item may be gone by now.
 
@@ -243,27 +239,41 @@ void EncodeStreamCall::WriteNext() {
     }
     item = std::move(current_);
   }
-  v1::EncodeStreamResponse response;
-  response.set_id(item->id);
-  if (absl::IsInternal(item->status)) {
-    service_.log.error("a request failed: {}", std::string(item->status.message()));
-  }
-  item->status = WithReason(item->status);
+  bool last = true;
   if (item->status.ok()) {
-    const auto reserved = static_cast<int64_t>(item->id.size()) + kEncodingBytes;
-    response.set_last(item->run->WritePart(reserved, *response.mutable_response()));
-  } else {
-    SetError(item->status, *response.mutable_error());
-    response.set_last(true);
+    item->status = Guarded(service_.log, [&] {
+      v1::EncodeStreamResponse response;
+      response.set_id(item->id);
+      const auto reserved = static_cast<int64_t>(item->id.size()) + kEncodingBytes;
+      last = item->run->WritePart(reserved, *response.mutable_response());
+      response.set_last(last);
+      write_buffer_ = SerializeMessage(response);
+      return absl::OkStatus();
+    });
   }
-  write_buffer_ = SerializeMessage(response);
+  if (!item->status.ok()) {
+    last = true;
+    WriteError(*item);
+  }
   // The id is free, and the request counted, before the client can see the last part.
-  if (response.last()) Settle(*item);
+  if (last) Settle(*item);
   {
     absl::MutexLock lock(&mutex_);
-    (response.last() ? leaving_ : current_) = std::move(item);
+    (last ? leaving_ : current_) = std::move(item);
   }
   StartWrite(&write_buffer_);
+}
+
+void EncodeStreamCall::WriteError(Item& item) {
+  if (absl::IsInternal(item.status)) {
+    service_.log.error("a request failed: {}", std::string(item.status.message()));
+  }
+  item.status = WithReason(item.status);
+  v1::EncodeStreamResponse response;
+  response.set_id(item.id);
+  SetError(item.status, *response.mutable_error());
+  response.set_last(true);
+  write_buffer_ = SerializeMessage(response);
 }
 
 void EncodeStreamCall::Settle(Item& item) {

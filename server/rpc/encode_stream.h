@@ -77,6 +77,8 @@ class EncodeStreamCall : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
   void Advance();
   void SetAlarm();
   void WriteNext();
+  // The item's status as its last message.
+  void WriteError(Item& item);
   // Counts the item's outcome and frees its id.
   void Settle(Item& item);
   // What is left when nobody reads replies any more.

@@ -1,9 +1,9 @@
 #include "server/rpc/unary_call.h"
 
 #include <chrono>
-#include <exception>
 #include <string>
 
+#include "server/rpc/guard.h"
 #include "server/rpc/message.h"
 #include "server/validate/error.h"
 
@@ -33,14 +33,7 @@ absl::Status UnaryCall::Parse(const grpc::ByteBuffer& bytes,
 }
 
 void UnaryCall::Guard(const std::function<absl::Status()>& step) {
-  absl::Status status;
-  try {
-    status = step();
-  } catch (const std::exception& error) {
-    // Without its text, which may hold what the caller sent.
-    service_.log.error("a handler threw {}", typeid(error).name());
-    status = absl::InternalError("a handler threw");
-  }
+  const absl::Status status = Guarded(service_.log, step);
   if (!status.ok()) Fail(status);
 }
 
