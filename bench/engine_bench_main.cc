@@ -6,12 +6,12 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <latch>
 #include <random>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "absl/synchronization/blocking_counter.h"
 #include "bench/roof.h"
 #include "bench/workload.h"
 #include "core/base/check.h"
@@ -64,7 +64,7 @@ std::unique_ptr<const Encoder> RandomEncoder(const ModelShape& shape) {
 
 // One pass: all sequences are submitted at once, in arrival order; the time until the last is done.
 double RunOnce(Engine& engine, const std::vector<int32_t>& lengths, int32_t hidden) {
-  absl::BlockingCounter left(static_cast<int>(lengths.size()));
+  std::latch left(static_cast<std::ptrdiff_t>(lengths.size()));
   std::mt19937 random(7);
   std::vector<std::unique_ptr<Job>> jobs;
   for (const int32_t length : lengths) {
@@ -79,13 +79,13 @@ double RunOnce(Engine& engine, const std::vector<int32_t>& lengths, int32_t hidd
     job->task = std::move(task);
     job->done = [&left](std::unique_ptr<Job>, absl::Status status) {
       CHECK_THAT(status.ok());
-      left.DecrementCount();
+      left.count_down();
     };
     jobs.push_back(std::move(job));
   }
   const auto begin = std::chrono::steady_clock::now();
   CHECK_THAT(engine.Submit(jobs).ok());
-  left.Wait();
+  left.wait();
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 

@@ -3,6 +3,7 @@
 #   bench/run.sh [MODEL_DIR]      about 8 minutes; let nothing else run meanwhile.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+scripts/install-deps.sh build bench >&2
 model=${1:-$(scripts/get-model.sh)}
 build=build/release
 cmake --preset release -DATTND_BENCH=ON >/dev/null

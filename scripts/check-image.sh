@@ -69,7 +69,8 @@ run_container() {
   local words
   mapfile -t words < <(config 'range .OCIv1.Config.Entrypoint}}{{println .}}{{end}}{{range .OCIv1.Config.Cmd}}{{println .}}{{end')
   in_container "${words[@]}" >"$work/attnd.log" 2>&1 </dev/null &
-  local server=$! attempt
+  server=$!  # Not local: the trap outlives this function.
+  local attempt
   trap 'kill "$server" 2>/dev/null || true' EXIT
   for attempt in $(seq 60); do
     if in_container attnctl health --target 127.0.0.1:50051 >"$work/health.log" 2>&1; then break; fi
@@ -80,6 +81,9 @@ run_container() {
   touch "$work/started"
   in_container attnctl encode --target 127.0.0.1:50051 "The container answers." "So does the image."
   in_container attnctl models --target 127.0.0.1:50051
+  kill -TERM "$server"
+  wait "$server" || fail "attnd did not end with 0 after SIGTERM"
+  trap - EXIT
 }
 
 check_nothing_written() {

@@ -27,7 +27,7 @@ make_debian_root() {
   cp /etc/resolv.conf "$root/etc/resolv.conf"
   cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
   for file in .cargo/config.toml .config/pip/pip.conf; do
-    if [ -f "$HOME/$file" ]; then install -D "$HOME/$file" "$root/root/$file"; fi
+    if [ -f "${HOME:-/root}/$file" ]; then install -D "${HOME:-/root}/$file" "$root/root/$file"; fi
   done
   if [ -f /etc/pip.conf ]; then cp /etc/pip.conf "$root/etc/pip.conf"; fi
 }

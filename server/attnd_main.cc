@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <memory>
@@ -14,6 +15,7 @@
 
 #include "absl/time/time.h"
 #include "core/base/model_dir.h"
+#include "core/base/printable.h"
 #include "core/base/status_macros.h"
 #include "core/base/strings.h"
 #include "core/batch/model_executor.h"
@@ -31,6 +33,7 @@ namespace {
 
 constexpr char kTokenizerFile[] = "tokenizer.json";
 constexpr uint64_t kTokenizerBytesMax = 64 << 20;
+constexpr size_t kLeftoversLogged = 20;
 constexpr int kFailed = 1;
 
 // SIGUSR1 is our own: the thread that drains says with it that it is done.
@@ -52,16 +55,23 @@ void QuietGrpc() {
 // A model and its tokenizer, as they were loaded.
 struct Loaded {
   std::unique_ptr<const Model> model;
-  std::unique_ptr<const Tokenizer> tokenizer;  // Null if the directory has none.
+  std::unique_ptr<const Tokenizer> tokenizer;
 };
+
+absl::StatusOr<std::unique_ptr<const Tokenizer>> LoadTokenizer(const ModelDir& dir) {
+  ASSIGN_OR_RETURN(const std::string json, dir.ReadFile(kTokenizerFile, kTokenizerBytesMax));
+  auto tokenizer = Tokenizer::Load(json);
+  if (tokenizer.ok()) return tokenizer;
+  return absl::Status(tokenizer.status().code(),
+                      StrCat(kTokenizerFile, ": ", tokenizer.status().message()));
+}
 
 absl::StatusOr<Loaded> Load(const Config& config) {
   Loaded loaded;
   ASSIGN_OR_RETURN(const ModelDir dir, ModelDir::Open(config.model_path));
+  // The tokenizer first: it is small, and a broken one should not cost reading the weights.
+  ASSIGN_OR_RETURN(loaded.tokenizer, LoadTokenizer(dir));
   ASSIGN_OR_RETURN(loaded.model, Model::Load(dir, {.batch_rows_max = config.limits.batch_tokens}));
-  if (!dir.Has(kTokenizerFile)) return loaded;
-  ASSIGN_OR_RETURN(const std::string json, dir.ReadFile(kTokenizerFile, kTokenizerBytesMax));
-  ASSIGN_OR_RETURN(loaded.tokenizer, Tokenizer::Load(json));
   if (loaded.tokenizer->id_end() > loaded.model->info().vocabulary) {
     return absl::InvalidArgumentError(
         StrCat(kTokenizerFile, ": its largest id ", loaded.tokenizer->id_end() - 1,
@@ -79,13 +89,12 @@ ServedModel Serve(const Config& config, const Loaded& loaded) {
   served.onednn_version = onednn::Version();
   const Model* model = loaded.model.get();
   served.size_outputs = [model](EncodeTask& task) { model->SizeOutputs(task); };
-  if (const Tokenizer* tokenizer = loaded.tokenizer.get()) {
-    served.tokenize = [tokenizer](std::string_view text, std::optional<std::string_view> pair,
-                                  const TokenizeOptions& options) {
-      return tokenizer->Encode(text, pair, options);
-    };
-    served.token_of = [tokenizer](int32_t id) { return tokenizer->TokenOf(id); };
-  }
+  const Tokenizer* tokenizer = loaded.tokenizer.get();
+  served.tokenize = [tokenizer](std::string_view text, std::optional<std::string_view> pair,
+                                const TokenizeOptions& options) {
+    return tokenizer->Encode(text, pair, options);
+  };
+  served.token_of = [tokenizer](int32_t id) { return tokenizer->TokenOf(id); };
   return served;
 }
 
@@ -97,10 +106,15 @@ void LogModel(const ServedModel& model, spdlog::logger& log) {
            info.vocabulary);
   log.info("model {}: checkpoint {}, computed in {}, {} MiB of packed weights", model.name,
            info.checkpoint_dtype, info.dtype, info.weight_bytes >> 20);
-  log.info("model {}: at most {} tokens, {} by default; {}", model.name, info.length_max,
-           info.length_default, model.tokenize ? "with a tokenizer" : "no tokenizer: ids only");
-  for (const std::string& name : info.leftovers) {
-    log.info("model {}: nothing uses the checkpoint's {}", model.name, name);
+  log.info("model {}: at most {} tokens, {} by default", model.name, info.length_max,
+           info.length_default);
+  // Names out of the checkpoint are anybody's text.
+  for (size_t i = 0; i < std::min(info.leftovers.size(), kLeftoversLogged); ++i) {
+    log.info("model {}: nothing uses the checkpoint's {}", model.name,
+             Printable(info.leftovers[i]));
+  }
+  if (info.leftovers.size() > kLeftoversLogged) {
+    log.info("model {}: nor {} more", model.name, info.leftovers.size() - kLeftoversLogged);
   }
   log.info("kernels: oneDNN {} on {}", model.onednn_version, model.isa);
   for (const KernelChoice& kernel : info.kernels) {
@@ -153,18 +167,32 @@ void ShutDown(const Config& config, Server& server, spdlog::logger& log) {
   }
 }
 
+// A batch, and the queue, hold at least the model's longest sequence.
+void FitLimits(int32_t length_max, Limits& limits, spdlog::logger& log) {
+  if (limits.batch_tokens < length_max) {
+    log.info("limits: a batch of {} tokens raised to the model's longest sequence",
+             limits.batch_tokens);
+    limits.batch_tokens = length_max;
+  }
+  limits.queue_tokens = std::max<int64_t>(limits.queue_tokens, limits.batch_tokens);
+}
+
+// core/layers/kernels.cc is compiled for these.
+absl::Status CheckCpu() {
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      "this CPU has no AVX2 and FMA, which is the least that attnd runs on");
+}
+
 absl::Status Run(Config config, std::shared_ptr<spdlog::logger> log) {
+  RETURN_IF_ERROR(CheckCpu());
   const CpuQuota quota = ReadCpuQuota();
   if (config.workers == 0) config.workers = quota.cpus;
 
   ASSIGN_OR_RETURN(const Loaded loaded, Load(config));
   const ServedModel served = Serve(config, loaded);
   LogModel(served, *log);
-  if (served.info.length_max > config.limits.batch_tokens) {
-    return absl::InvalidArgumentError(StrCat("batch-tokens ", config.limits.batch_tokens,
-                                             " is below the model's longest sequence, ",
-                                             served.info.length_max));
-  }
+  FitLimits(served.info.length_max, config.limits, *log);
   const Model* model = loaded.model.get();
   LogLimits(config, quota, *log);
   ASSIGN_OR_RETURN(auto server, Server::Start(

@@ -52,7 +52,8 @@ class Encoder::Loader {
     for (int32_t length = 1; length <= std::min(kWarmLengths, LengthMax()); ++length) {
       RETURN_IF_ERROR(encoder_.attention_kernels_->Get(length).status());
     }
-    return absl::OkStatus();
+    // The longest must work too, and is better refused now than by a request.
+    return encoder_.attention_kernels_->Get(LengthMax()).status();
   }
 
  private:

@@ -14,7 +14,7 @@ inline constexpr int32_t kHiddenMax = 16'384;
 inline constexpr int32_t kInnerMax = 131'072;
 inline constexpr int32_t kLayersMax = 256;
 inline constexpr int32_t kVocabularyMax = 1 << 24;
-inline constexpr int32_t kPositionsMax = 1 << 20;
+inline constexpr int32_t kPositionsMax = 1 << 16;
 inline constexpr int32_t kTokenTypesMax = 1024;
 
 // The architecture that a config.json of transformers 4.x or 5.x describes. An error names the

@@ -137,8 +137,17 @@ absl::StatusOr<NamedWeights> NamedWeights::Open(const ArchSpec& arch, const Weig
     RETURN_IF_ERROR(weights.Check(theirs, tensor.shape));
     used.insert(std::move(theirs));
   }
+  uint64_t unused = 0;
   for (std::string& name : weights.Names()) {
-    if (!used.contains(name)) named.leftovers_.push_back(std::move(name));
+    if (used.contains(name)) continue;
+    const TensorEntry& entry = *weights.Find(name);
+    unused += entry.end - entry.begin;
+    named.leftovers_.push_back(std::move(name));
+  }
+  if (unused > kLeftoverBytesMax) {
+    return absl::InvalidArgumentError(StrCat(weights.file_names()[0],
+                                             ": tensors that nothing uses take ", unused,
+                                             " bytes; the limit is ", kLeftoverBytesMax));
   }
   return named;
 }

@@ -22,6 +22,10 @@ struct ExpectedTensor {
 std::vector<ExpectedTensor> RequiredTensors(const ArchSpec& arch);
 std::vector<ExpectedTensor> PoolerTensors(const ArchSpec& arch);
 
+// Bytes of tensors that nothing uses, other tasks' heads, in a checkpoint. They are read for the
+// digest, and a sparse file has as many as its author likes.
+inline constexpr uint64_t kLeftoverBytesMax = 1u << 30;
+
 // A checkpoint's tensors under our names: `embed.tokens.weight`, `embed.positions.weight`,
 // `embed.types.weight`, `embed.norm.*`, `encoder.{i}.attention.{q,k,v,out,norm}.*`,
 // `encoder.{i}.ffn.{up,down,norm}.*`, `pooler.*`, where `*` is `weight` or `bias`. Const after

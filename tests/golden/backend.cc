@@ -1,10 +1,10 @@
 #include "tests/golden/backend.h"
 
 #include <algorithm>
+#include <latch>
 #include <utility>
 #include <vector>
 
-#include "absl/synchronization/blocking_counter.h"
 #include "core/base/model_dir.h"
 #include "core/base/status_macros.h"
 #include "core/batch/model_executor.h"
@@ -52,7 +52,7 @@ absl::StatusOr<std::unique_ptr<Backend>> Backend::Open(const std::string& direct
 }
 
 absl::Status Backend::Run(std::span<Task> tasks) {
-  absl::BlockingCounter running(static_cast<int>(tasks.size()));
+  std::latch running(static_cast<std::ptrdiff_t>(tasks.size()));
   std::vector<absl::Status> statuses(tasks.size());
   std::vector<std::unique_ptr<Job>> jobs;
   for (size_t i = 0; i < tasks.size(); ++i) {
@@ -63,12 +63,12 @@ absl::Status Backend::Run(std::span<Task> tasks) {
                                                                     absl::Status outcome) {
       task = std::move(finished->task);
       status = std::move(outcome);
-      running.DecrementCount();
+      running.count_down();
     };
     jobs.push_back(std::move(job));
   }
   RETURN_IF_ERROR(engine_->Submit(jobs));
-  running.Wait();
+  running.wait();
   for (absl::Status& status : statuses) RETURN_IF_ERROR(std::move(status));
   return absl::OkStatus();
 }

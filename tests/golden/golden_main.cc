@@ -1,6 +1,7 @@
 // golden DIR [--only NAME]... [--workers N]: compares this engine with the reference, case by case.
 // DIR has the layout of the golden folder: cases/*.json, cases/*.safetensors, models/. The exit
-// status is 0 if no case failed, 1 if one did, 2 if there was nothing to run.
+// status is 0 if no case failed, 1 if one did or a file named by --only was skipped, 2 if there was
+// nothing to run.
 #include <cstdlib>
 #include <iostream>
 #include <string>
@@ -71,5 +72,7 @@ int main(int count, char** values) {
   }
   std::cout << totals->passed << " passed, " << totals->failed << " failed, " << totals->skipped
             << " skipped" << std::endl;
-  return totals->failed == 0 ? 0 : 1;
+  if (totals->passed + totals->failed == 0) return 2;
+  const bool missed = !options.only.empty() && totals->skipped > 0;
+  return totals->failed == 0 && !missed ? 0 : 1;
 }

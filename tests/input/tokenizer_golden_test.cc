@@ -89,7 +89,7 @@ TEST(TokenizerGoldenTest, TheSmallBertMatchesTheReference) {
 
 TEST(TokenizerGoldenTest, EveryTokenizerOfTheGoldenFolderMatchesTheReference) {
   const char* golden = std::getenv("ATTND_GOLDEN_DIR");
-  if (golden == nullptr) GTEST_SKIP() << "ATTND_GOLDEN_DIR is not set";
+  if (golden == nullptr || *golden == 0) GTEST_SKIP() << "ATTND_GOLDEN_DIR is not set";
   size_t files = 0;
   for (const auto& entry : fs::directory_iterator(fs::path(golden) / "cases")) {
     const std::string name = entry.path().filename();
@@ -174,7 +174,7 @@ void RunTextCase(const Tokenizer& tokenizer, const nlohmann::json& text_case) {
 TEST(TokenizerGoldenTest, TheDefaultModelsTextsPairsAndTruncationsMatchTheReference) {
   const char* golden = std::getenv("ATTND_GOLDEN_DIR");
   const char* model = std::getenv("ATTND_MODEL");
-  if (golden == nullptr || model == nullptr) {
+  if (golden == nullptr || *golden == 0 || model == nullptr || *model == 0) {
     GTEST_SKIP() << "ATTND_GOLDEN_DIR or ATTND_MODEL is not set";
   }
   const auto tokenizer = LoadOrFail(ReadFile(fs::path(model) / "tokenizer.json"));

@@ -10,13 +10,13 @@
 #include <cstdlib>
 #include <cstring>
 #include <iostream>
+#include <latch>
 #include <memory>
 #include <random>
 #include <string>
 #include <vector>
 
 #include "absl/strings/numbers.h"
-#include "absl/synchronization/blocking_counter.h"
 #include "core/base/model_dir.h"
 #include "core/batch/engine.h"
 #include "core/batch/model_executor.h"
@@ -126,7 +126,7 @@ class Subject {
   std::vector<EncodeTask> Run(std::span<const EncodeTask> tasks) {
     std::vector<EncodeTask> answers(tasks.size());
     std::vector<int32_t> batch_sizes(tasks.size());
-    absl::BlockingCounter running(static_cast<int>(tasks.size()));
+    std::latch running(static_cast<std::ptrdiff_t>(tasks.size()));
     std::vector<std::unique_ptr<Job>> jobs;
     for (size_t i = 0; i < tasks.size(); ++i) {
       auto job = std::make_unique<Job>();
@@ -141,14 +141,14 @@ class Subject {
         EXPECT_TRUE(status.ok()) << status;
         answers[i] = std::get<EncodeTask>(std::move(done->task));
         batch_sizes[i] = done->timings.batch_sequences;
-        running.DecrementCount();
+        running.count_down();
       };
       jobs.push_back(std::move(job));
     }
     const absl::Status submitted = engine_->Submit(jobs);
     EXPECT_TRUE(submitted.ok()) << submitted;
     if (!submitted.ok()) return answers;
-    running.Wait();
+    running.wait();
     largest_batch_ = std::max(largest_batch_, std::ranges::max(batch_sizes));
     return answers;
   }
