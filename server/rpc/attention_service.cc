@@ -1,6 +1,5 @@
 #include "server/rpc/attention_service.h"
 
-#include <algorithm>
 #include <array>
 #include <utility>
 #include <variant>
@@ -40,13 +39,11 @@ v1::SelfAttentionResponse ReplyTo(const SelfAttentionTask& task) {
   return response;
 }
 
-// `rows` is what the task counts for in a batch; one that counts for more than a batch holds is
-// alone in its own.
 template <typename TaskType>
-absl::Status Submit(UnaryCall& call, TaskType task, int64_t rows) {
+absl::Status Submit(UnaryCall& call, TaskType task) {
   const Limits& limits = call.service().limits;
   auto job = std::make_unique<Job>();
-  job->rows = static_cast<int32_t>(std::min<int64_t>(rows, limits.batch_tokens));
+  job->rows = BatchRows(task, limits);
   job->bytes = TaskBytes(task);
   if (job->bytes > static_cast<uint64_t>(limits.queue_bytes)) {
     return Refuse(v1::ERROR_REASON_OVER_LIMIT, "",
@@ -70,14 +67,12 @@ absl::Status Submit(UnaryCall& call, TaskType task, int64_t rows) {
 
 absl::Status HandleAttend(UnaryCall& call, const v1::AttendRequest& request) {
   ASSIGN_OR_RETURN(AttendTask task, PlanAttend(request, call.service().limits));
-  const int64_t rows = task.batch * task.query_length;
-  return Submit(call, std::move(task), rows);
+  return Submit(call, std::move(task));
 }
 
 absl::Status HandleSelfAttention(UnaryCall& call, const v1::SelfAttentionRequest& request) {
   ASSIGN_OR_RETURN(SelfAttentionTask task, PlanSelfAttention(request, call.service().limits));
-  const int64_t rows = task.rows;
-  return Submit(call, std::move(task), rows);
+  return Submit(call, std::move(task));
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "server/validate/attention.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <string>
@@ -206,6 +207,13 @@ Work WorkOf(const SelfAttentionTask& task) {
   return work;
 }
 
+int32_t BatchRows(double rows, const Work& work, const Limits& limits) {
+  const double share = std::max(work.scores / static_cast<double>(limits.attention_scores),
+                                work.flops / static_cast<double>(limits.attention_flops));
+  const double charge = std::max(rows, std::ceil(share * limits.batch_tokens));
+  return static_cast<int32_t>(std::clamp<double>(charge, 1, limits.batch_tokens));
+}
+
 template <typename... Vectors>
 uint64_t FloatBytes(const Vectors&... vectors) {
   return (vectors.size() + ...) * sizeof(float);
@@ -249,6 +257,15 @@ uint64_t TaskBytes(const AttendTask& task) {
 uint64_t TaskBytes(const SelfAttentionTask& task) {
   const auto outputs = static_cast<uint64_t>(WorkOf(task).reply_floats) * sizeof(float);
   return FloatBytes(task.input, task.w_q, task.w_k, task.w_v, task.w_o) + outputs;
+}
+
+int32_t BatchRows(const AttendTask& task, const Limits& limits) {
+  const double rows = static_cast<double>(task.batch) * static_cast<double>(task.query_length);
+  return BatchRows(rows, WorkOf(task), limits);
+}
+
+int32_t BatchRows(const SelfAttentionTask& task, const Limits& limits) {
+  return BatchRows(static_cast<double>(task.rows), WorkOf(task), limits);
 }
 
 }  // namespace attnd

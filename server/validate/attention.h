@@ -18,4 +18,10 @@ absl::StatusOr<SelfAttentionTask> PlanSelfAttention(const v1::SelfAttentionReque
 uint64_t TaskBytes(const AttendTask& task);
 uint64_t TaskBytes(const SelfAttentionTask& task);
 
+// The token rows that a task counts for in a batch: its own, or its part of the largest call that
+// the limits allow times `limits.batch_tokens`, whichever is more. So a batch takes no longer than
+// about one largest call, and its jobs can expire or be cancelled between batches.
+int32_t BatchRows(const AttendTask& task, const Limits& limits);
+int32_t BatchRows(const SelfAttentionTask& task, const Limits& limits);
+
 }  // namespace attnd

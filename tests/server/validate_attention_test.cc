@@ -229,5 +229,31 @@ TEST(ValidateSelfAttentionTest, HeadsDivideTheInnerSizeAndWorkIsBound) {
       v1::ERROR_REASON_REPLY_TOO_LARGE, "message-bytes", [](auto&) {}, limits);
 }
 
+TEST(BatchRowsTest, ATaskCountsForItsRowsOrItsPartOfTheLargestCall) {
+  Limits limits;
+  limits.batch_tokens = 100;
+  limits.attention_scores = 1'000;
+  limits.attention_flops = 1'000'000;
+  AttendTask task;
+  task.batch = task.query_heads = task.key_length = task.key_size = task.value_size = 1;
+  task.query_length = 30;
+  EXPECT_EQ(BatchRows(task, limits), 30);  // 3 % of the scores.
+  task.query_length = 5;
+  task.key_length = 101;
+  EXPECT_EQ(BatchRows(task, limits), 51);  // 50.5 % of the scores.
+  task.key_size = 989;
+  EXPECT_EQ(BatchRows(task, limits), 100);  // 100 % of the operations.
+  task.query_length = 1'000'000;
+  EXPECT_EQ(BatchRows(task, limits), 100);
+
+  SelfAttentionTask self;
+  self.rows = 10;
+  self.heads = 5;
+  self.input_size = self.inner_size = self.output_size = 5;
+  EXPECT_EQ(BatchRows(self, limits), 50);  // 500 scores.
+  self.heads = 1;
+  EXPECT_EQ(BatchRows(self, limits), 10);
+}
+
 }  // namespace
 }  // namespace attnd
