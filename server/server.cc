@@ -134,9 +134,9 @@ int64_t Server::Drain(Clock::time_point deadline) {
   parts_->health.SetNotServing();
   parts_->health.EndWatches();
   parts_->encoder.BeginDrain();
-  const double cancelled_before = parts_->metrics.cancelled();
+  const double dropped_before = parts_->metrics.dropped();
   parts_->grpc->Shutdown(std::chrono::system_clock::now() + (deadline - Clock::now()));
-  const auto lost = static_cast<int64_t>(parts_->metrics.cancelled() - cancelled_before);
+  const auto lost = static_cast<int64_t>(parts_->metrics.dropped() - dropped_before);
   parts_->engine.Drain(Clock::now());
   parts_->grpc.reset();
   return lost;

@@ -125,10 +125,11 @@ void Metrics::RequestFinished(Method method, const absl::Status& status, double 
   in_flight_->Decrement();
 }
 
-double Metrics::cancelled() const {
+double Metrics::dropped() const {
   double sum = 0;
   for (const CodeCounters& counters : requests_) {
     sum += counters[static_cast<size_t>(absl::StatusCode::kCancelled)]->Value();
+    sum += counters[static_cast<size_t>(absl::StatusCode::kDeadlineExceeded)]->Value();
   }
   return sum;
 }

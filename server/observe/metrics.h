@@ -43,8 +43,8 @@ class Metrics {
   void RequestFinished(Method method, const absl::Status& status, double seconds);
   int64_t requests_in_flight() const { return static_cast<int64_t>(in_flight_->Value()); }
 
-  // Requests that ended with CANCELLED.
-  double cancelled() const;
+  // Requests that ended with CANCELLED or DEADLINE_EXCEEDED.
+  double dropped() const;
 
   void StreamStarted();
   void StreamFinished(const absl::Status& status);

@@ -158,6 +158,10 @@ void EncodeStreamCall::JobsDone(Item* item, absl::Status status) {
   Advance();
 }
 
+absl::Status EncodeStreamCall::Gone() const {
+  return expired_ ? absl::DeadlineExceededError("") : absl::CancelledError();
+}
+
 bool EncodeStreamCall::MayRead() const {
   return !reading_ && !read_ended_ && !draining_ && !broken_ && !finished_ && parked_ == nullptr &&
          submitting_ == 0 && items_ < service_.limits.stream_requests &&
@@ -193,7 +197,7 @@ void EncodeStreamCall::Advance() {
       if (action == Action::kWrite || action == Action::kDrop) writing_ = true;
       if (action == Action::kSetAlarm) alarm_set_ = true;
       if (action == Action::kFinish) finished_ = true;
-      end_status = broken_ ? absl::CancelledError() : end_status_;
+      end_status = broken_ ? Gone() : end_status_;
       ++acting_;
     }
     if (action == Action::kRead) StartRead(&read_buffer_);
@@ -303,8 +307,10 @@ void EncodeStreamCall::OnWriteDone(bool ok) {
 
 void EncodeStreamCall::DropReplies() {
   std::deque<ItemPtr> dropped;
+  absl::Status status;
   {
     absl::MutexLock lock(&mutex_);
+    status = WithReason(Gone());
     dropped = std::move(ready_);
     ready_.clear();
     if (current_ != nullptr) dropped.push_back(std::move(current_));
@@ -312,7 +318,7 @@ void EncodeStreamCall::DropReplies() {
     for (const ItemPtr& item : dropped) bytes_ -= item->bytes();
   }
   for (const ItemPtr& item : dropped) {
-    item->status = WithReason(absl::CancelledError());
+    item->status = status;
     Settle(*item);
   }
   {
@@ -327,6 +333,7 @@ void EncodeStreamCall::OnCancel() {
   {
     absl::MutexLock lock(&mutex_);
     broken_ = true;
+    expired_ = IsExpired(context_->deadline(), wall_started_, std::chrono::system_clock::now());
     if (parked_ != nullptr) ready_.push_back(std::move(parked_));
   }
   service_.engine.ReapCancelled();

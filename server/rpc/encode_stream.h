@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <deque>
 #include <functional>
 #include <map>
@@ -84,12 +85,15 @@ class EncodeStreamCall : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
   // What is left when nobody reads replies any more.
   void DropReplies();
 
+  // Why nobody reads replies any more: CANCELLED, or DEADLINE_EXCEEDED.
+  absl::Status Gone() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool MayRead() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool MayFinish() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const ServiceContext& service_;
   grpc::CallbackServerContext* const context_;
   std::function<void()> on_done_;
+  const std::chrono::system_clock::time_point wall_started_ = std::chrono::system_clock::now();
   const std::shared_ptr<std::atomic<bool>> cancelled_;
 
   // Each belongs to the one operation in progress.
@@ -101,7 +105,8 @@ class EncodeStreamCall : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   bool read_ended_ ABSL_GUARDED_BY(mutex_) = false;  // By the client, or by a broken message.
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
-  bool broken_ ABSL_GUARDED_BY(mutex_) = false;  // Cancelled, or a write failed.
+  bool broken_ ABSL_GUARDED_BY(mutex_) = false;   // Cancelled, or a write failed.
+  bool expired_ ABSL_GUARDED_BY(mutex_) = false;  // Cancelled, because its deadline has passed.
   bool finished_ ABSL_GUARDED_BY(mutex_) = false;
   bool alarm_set_ ABSL_GUARDED_BY(mutex_) = false;
   // Threads that have decided on an action and have not returned from it. Finish waits for them.

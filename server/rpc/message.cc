@@ -61,4 +61,12 @@ Clock::time_point JobDeadline(std::chrono::system_clock::time_point deadline,
   return Clock::now() + std::min(remaining, limits.deadline_cap);
 }
 
+bool IsExpired(std::chrono::system_clock::time_point deadline,
+               std::chrono::system_clock::time_point started,
+               std::chrono::system_clock::time_point now) {
+  if (deadline == std::chrono::system_clock::time_point::max()) return false;
+  constexpr std::chrono::milliseconds kOnItsWay(10);
+  return now + kOnItsWay + (deadline - started) / 100 >= deadline;
+}
+
 }  // namespace attnd

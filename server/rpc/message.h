@@ -27,4 +27,11 @@ grpc::Status ToGrpc(const absl::Status& status);
 // default time when the client set none.
 Clock::time_point JobDeadline(std::chrono::system_clock::time_point deadline, const Limits& limits);
 
+// Whether a call that began at `started`, and that gRPC cancels now, ended by its deadline: gRPC
+// says "cancelled" for that too. A client's deadline ends the call up to a hundredth of its time,
+// by which gRPC rounds it up on the wire, and the message's way before the server's.
+bool IsExpired(std::chrono::system_clock::time_point deadline,
+               std::chrono::system_clock::time_point started,
+               std::chrono::system_clock::time_point now);
+
 }  // namespace attnd

@@ -39,15 +39,14 @@ void UnaryCall::Guard(const std::function<absl::Status()>& step) {
 
 void UnaryCall::Reply(const google::protobuf::Message& message) {
   *reply_ = SerializeMessage(message);
-  // Who has gone gets no answer, even if there is one.
-  const absl::Status outcome = *cancelled_ ? WithReason(absl::CancelledError()) : absl::OkStatus();
+  const absl::Status outcome = WithReason(Outcome(absl::OkStatus()));
   service_.metrics.RequestFinished(method_, outcome,
                                    std::chrono::duration<double>(Clock::now() - started_).count());
   Finish(grpc::Status::OK);
 }
 
 void UnaryCall::Fail(const absl::Status& status) {
-  const absl::Status refusal = WithReason(status);
+  const absl::Status refusal = WithReason(Outcome(status));
   if (absl::IsInternal(refusal)) {
     service_.log.error("a request failed: {}", std::string(status.message()));
   }
@@ -59,7 +58,14 @@ void UnaryCall::Fail(const absl::Status& status) {
   Finish(ToGrpc(refusal));
 }
 
+absl::Status UnaryCall::Outcome(const absl::Status& status) const {
+  // Who has gone gets no answer, even if there is one.
+  if (!*cancelled_ || !(status.ok() || absl::IsCancelled(status))) return status;
+  return expired_ ? absl::DeadlineExceededError("") : absl::CancelledError();
+}
+
 void UnaryCall::OnCancel() {
+  expired_ = IsExpired(context_->deadline(), wall_started_, std::chrono::system_clock::now());
   cancelled_->store(true);
   service_.engine.ReapCancelled();
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <memory>
 
@@ -56,6 +57,8 @@ class UnaryCall : public grpc::ServerUnaryReactor {
   UnaryCall(const ServiceContext& service, Method method, grpc::CallbackServerContext* context,
             grpc::ByteBuffer* reply);
   absl::Status Parse(const grpc::ByteBuffer& bytes, google::protobuf::Message& message) const;
+  // `status`, or why nobody hears it.
+  absl::Status Outcome(const absl::Status& status) const;
   void OnCancel() override;
   void OnDone() override { delete this; }
 
@@ -65,6 +68,8 @@ class UnaryCall : public grpc::ServerUnaryReactor {
   grpc::ByteBuffer* const reply_;
   const Clock::time_point started_;
   const Clock::time_point deadline_;
+  const std::chrono::system_clock::time_point wall_started_ = std::chrono::system_clock::now();
+  std::atomic<bool> expired_ = false;  // Why it was cancelled; set before that.
   const std::shared_ptr<std::atomic<bool>> cancelled_;
   std::shared_ptr<void> state_;
 };

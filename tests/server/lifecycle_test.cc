@@ -260,5 +260,39 @@ TEST(MetricsTest, TheyEqualWhatWasSent) {
   EXPECT_EQ(series.at("attnd_queue_requests"), 0);
 }
 
+TEST(MetricsTest, ADeadlineThatPassesIsNotCountedAsCancelled) {
+  Config config = TestServer::DefaultConfig();
+  config.metrics_listen = "127.0.0.1:0";
+  TestServer server(config);
+  server.model().Hold();
+  PendingEncode running(server, TextRequest("a"));
+  server.model().AwaitHeld();
+  PendingEncode waiting(server, TextRequest("b"), std::chrono::milliseconds(500));
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(500));
+  auto stream = server.encoder().EncodeStream(&context);
+  v1::EncodeStreamRequest message;
+  message.set_id("1");
+  *message.mutable_request() = IdsRequest(1);
+  EXPECT_TRUE(stream->Write(message));
+  EXPECT_EQ(waiting.Await().error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  ASSERT_TRUE(Eventually([&] { return server.server().requests_in_flight() == 1; }));
+  std::map<std::string, double> series;
+  ASSERT_TRUE(Eventually([&] {
+    series = Scrape(server.server().metrics_port());
+    return series.at("attnd_streams_open") == 0;
+  }));
+  for (const std::string method : {"Encode", "EncodeStream"}) {
+    const std::string end = "\",method=\"" + method + "\"}";
+    EXPECT_EQ(series.at("attnd_requests_total{code=\"DEADLINE_EXCEEDED" + end), 1) << method;
+    EXPECT_EQ(series.at("attnd_requests_total{code=\"CANCELLED" + end), 0) << method;
+  }
+  EXPECT_EQ(series.at("attnd_streams_total{code=\"DEADLINE_EXCEEDED\"}"), 1);
+  EXPECT_EQ(series.at("attnd_rejected_total{reason=\"DEADLINE_EXCEEDED\"}"), 2);
+  server.model().Release();
+  EXPECT_TRUE(running.Await().ok());
+}
+
 }  // namespace
 }  // namespace attnd

@@ -260,7 +260,7 @@ bool Eventually(const Condition& condition) {
 class PendingEncode {
  public:
   PendingEncode(TestServer& server, v1::EncodeRequest request,
-                std::chrono::seconds deadline = std::chrono::seconds(60))
+                std::chrono::milliseconds deadline = std::chrono::seconds(60))
       : request_(std::move(request)) {
     context_.set_deadline(std::chrono::system_clock::now() + deadline);
     server.encoder().async()->Encode(&context_, &request_, &response_, [this](grpc::Status result) {
