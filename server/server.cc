@@ -28,7 +28,7 @@ namespace {
 constexpr char kScrapeTimeoutMilliseconds[] = "2000";
 constexpr char kScrapeThreads[] = "4";
 
-Engine::Options EngineOptions(const Config& config, Metrics& metrics) {
+Engine::Options EngineOptions(const Config& config, Metrics& metrics, spdlog::logger& log) {
   Engine::Options options;
   options.workers = config.workers;
   options.batch.rows_max = config.limits.batch_tokens;
@@ -36,7 +36,10 @@ Engine::Options EngineOptions(const Config& config, Metrics& metrics) {
   options.queue.rows_max = config.limits.queue_tokens;
   options.queue.jobs_max = config.limits.queue_requests;
   options.queue.bytes_max = config.limits.queue_bytes;
-  options.on_batch = [&metrics](const BatchReport& report) { metrics.RecordBatch(report); };
+  options.on_batch = [&metrics, &log](const BatchReport& report) {
+    metrics.RecordBatch(report);
+    if (!report.status.ok()) log.error("a batch failed: {}", std::string(report.status.message()));
+  };
   return options;
 }
 
@@ -58,7 +61,7 @@ struct Server::Parts {
       : config(given),
         model(std::move(served)),
         log(std::move(logger)),
-        engine(EngineOptions(config, metrics), std::move(executors)),
+        engine(EngineOptions(config, metrics, *log), std::move(executors)),
         scraped(std::make_shared<ScrapedMetrics>([this] { return engine.depth(); })) {}
 
   const Config config;

@@ -110,6 +110,11 @@ Metrics::Metrics() : registry_(std::make_shared<prometheus::Registry>()) {
                                      "The engine's time for one batch.", SecondsBuckets());
   batch_tokens_ = histogram("attnd_batch_tokens", "Tokens in a batch.", CountBuckets(65'536));
   batch_sequences_ = histogram("attnd_batch_sequences", "Inputs in a batch.", CountBuckets(1024));
+  batches_failed_ = &BuildCounter()
+                         .Name("attnd_batches_failed_total")
+                         .Help("Batches that failed; the log says why.")
+                         .Register(r)
+                         .Add({});
   model_info_ =
       &BuildGauge().Name("attnd_model_info").Help("The served model; always 1.").Register(r);
 }
@@ -152,6 +157,7 @@ void Metrics::RecordBatch(const BatchReport& report) {
   batch_compute_seconds_->Observe(report.compute_seconds);
   batch_tokens_->Observe(report.rows);
   batch_sequences_->Observe(report.sequences);
+  if (!report.status.ok()) batches_failed_->Increment();
 }
 
 void Metrics::SetModel(const ServedModel& model) {

@@ -73,6 +73,7 @@ class Metrics {
   prometheus::Histogram* batch_compute_seconds_;
   prometheus::Histogram* batch_tokens_;
   prometheus::Histogram* batch_sequences_;
+  prometheus::Counter* batches_failed_;
   prometheus::Family<prometheus::Gauge>* model_info_;
 };
 

@@ -294,5 +294,17 @@ TEST(MetricsTest, ADeadlineThatPassesIsNotCountedAsCancelled) {
   EXPECT_TRUE(running.Await().ok());
 }
 
+TEST(MetricsTest, ABatchThatFailsIsCountedAndLoggedWithItsReason) {
+  Config config = TestServer::DefaultConfig();
+  config.metrics_listen = "127.0.0.1:0";
+  TestServer server(config);
+  server.model().FailWith(absl::InternalError("the reason"));
+  ::testing::internal::CaptureStderr();
+  EXPECT_FALSE(Encode(server, TextRequest("a")).ok());
+  EXPECT_THAT(::testing::internal::GetCapturedStderr(),
+              ::testing::HasSubstr("a batch failed: the reason"));
+  EXPECT_EQ(Scrape(server.server().metrics_port()).at("attnd_batches_failed_total"), 1);
+}
+
 }  // namespace
 }  // namespace attnd
