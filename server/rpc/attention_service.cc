@@ -1,6 +1,7 @@
 #include "server/rpc/attention_service.h"
 
 #include <array>
+#include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -39,14 +40,15 @@ v1::SelfAttentionResponse ReplyTo(const SelfAttentionTask& task) {
   return response;
 }
 
+// `field` is to blame if the task is too large.
 template <typename TaskType>
-absl::Status Submit(UnaryCall& call, TaskType task) {
+absl::Status Submit(UnaryCall& call, TaskType task, std::string_view field) {
   const Limits& limits = call.service().limits;
   auto job = std::make_unique<Job>();
   job->rows = BatchRows(task, limits);
   job->bytes = TaskBytes(task);
   if (job->bytes > static_cast<uint64_t>(limits.queue_bytes)) {
-    return Refuse(v1::ERROR_REASON_OVER_LIMIT, "",
+    return Refuse(v1::ERROR_REASON_OVER_LIMIT, field,
                   StrCat(job->bytes, " bytes are more than the queue ever takes, ",
                          limits.queue_bytes, " (queue-bytes)"));
   }
@@ -67,12 +69,12 @@ absl::Status Submit(UnaryCall& call, TaskType task) {
 
 absl::Status HandleAttend(UnaryCall& call, const v1::AttendRequest& request) {
   ASSIGN_OR_RETURN(AttendTask task, PlanAttend(request, call.service().limits));
-  return Submit(call, std::move(task));
+  return Submit(call, std::move(task), "query");
 }
 
 absl::Status HandleSelfAttention(UnaryCall& call, const v1::SelfAttentionRequest& request) {
   ASSIGN_OR_RETURN(SelfAttentionTask task, PlanSelfAttention(request, call.service().limits));
-  return Submit(call, std::move(task));
+  return Submit(call, std::move(task), "input");
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "absl/strings/str_format.h"
 #include "core/base/status_macros.h"
 #include "core/base/strings.h"
 #include "server/validate/error.h"
@@ -25,19 +26,26 @@ struct Work {
   double reply_floats = 0;
 };
 
-absl::Status CheckWork(const Work& work, const Limits& limits) {
-  const auto check = [](v1::ErrorReason reason, double value, int64_t limit, std::string_view what,
-                        std::string_view knob) {
+// Whole, without an exponent.
+std::string Number(double value) { return absl::StrFormat("%.0f", value); }
+
+// `field` is to blame for the work, `reply_field` for a large reply.
+absl::Status CheckWork(const Work& work, const Limits& limits, std::string_view field,
+                       std::string_view reply_field) {
+  const auto check = [](v1::ErrorReason reason, std::string_view blamed, double value,
+                        int64_t limit, std::string_view what, std::string_view knob) {
     if (value <= static_cast<double>(limit)) return absl::OkStatus();
-    return Refuse(reason, "",
-                  StrCat(value, " ", what, " are more than the limit of ", limit, " (", knob, ")"));
+    return Refuse(
+        reason, blamed,
+        StrCat(Number(value), " ", what, " are more than the limit of ", limit, " (", knob, ")"));
   };
-  RETURN_IF_ERROR(check(v1::ERROR_REASON_OVER_LIMIT, work.scores, limits.attention_scores,
+  RETURN_IF_ERROR(check(v1::ERROR_REASON_OVER_LIMIT, field, work.scores, limits.attention_scores,
                         "attention scores", "attention-scores"));
-  RETURN_IF_ERROR(check(v1::ERROR_REASON_OVER_LIMIT, work.flops, limits.attention_flops,
+  RETURN_IF_ERROR(check(v1::ERROR_REASON_OVER_LIMIT, field, work.flops, limits.attention_flops,
                         "floating-point operations", "attention-flops"));
-  return check(v1::ERROR_REASON_REPLY_TOO_LARGE, kReplyBytes + work.reply_floats * sizeof(float),
-               limits.message_bytes, "bytes of reply", "message-bytes");
+  return check(v1::ERROR_REASON_REPLY_TOO_LARGE, reply_field,
+               kReplyBytes + work.reply_floats * sizeof(float), limits.message_bytes,
+               "bytes of reply", "message-bytes");
 }
 
 absl::Status CheckPresent(bool present, std::string_view field) {
@@ -225,7 +233,8 @@ absl::StatusOr<AttendTask> PlanAttend(const v1::AttendRequest& request, const Li
   AttendTask task;
   RETURN_IF_ERROR(ReadShapes(request, task));
   RETURN_IF_ERROR(ReadChoices(request, task));
-  RETURN_IF_ERROR(CheckWork(WorkOf(task), limits));
+  RETURN_IF_ERROR(
+      CheckWork(WorkOf(task), limits, "query", task.return_weights ? "return_weights" : "query"));
   RETURN_IF_ERROR(ReadMasks(request, task));
   const NonFinite allowed = request.allow_non_finite() ? NonFinite::kAll : NonFinite::kRefused;
   ASSIGN_OR_RETURN(task.query, ReadFloats(request.query(), allowed, "query"));
@@ -239,7 +248,8 @@ absl::StatusOr<SelfAttentionTask> PlanSelfAttention(const v1::SelfAttentionReque
   SelfAttentionTask task;
   RETURN_IF_ERROR(ReadShapes(request, task));
   RETURN_IF_ERROR(ReadChoices(request, task));
-  RETURN_IF_ERROR(CheckWork(WorkOf(task), limits));
+  RETURN_IF_ERROR(
+      CheckWork(WorkOf(task), limits, "input", task.return_scores ? "return_scores" : "input"));
   ASSIGN_OR_RETURN(task.input, ReadFloats(request.input(), NonFinite::kRefused, "input"));
   ASSIGN_OR_RETURN(task.w_q, ReadFloats(request.w_q(), NonFinite::kRefused, "w_q"));
   ASSIGN_OR_RETURN(task.w_k, ReadFloats(request.w_k(), NonFinite::kRefused, "w_k"));

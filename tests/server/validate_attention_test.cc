@@ -183,13 +183,26 @@ TEST(ValidateAttendTest, WorkAndReplyAreBound) {
   limits.attention_flops = 2 * limits.attention_scores * (6 + 7);
   EXPECT_TRUE(PlanAttend(ValidAttend(), limits).ok());
   --limits.attention_scores;
-  ExpectRefused(v1::ERROR_REASON_OVER_LIMIT, "attention-scores", nothing, limits);
+  ExpectRefused(v1::ERROR_REASON_OVER_LIMIT, "query: 120 attention scores", nothing, limits);
   ++limits.attention_scores;
   --limits.attention_flops;
   ExpectRefused(v1::ERROR_REASON_OVER_LIMIT, "attention-flops", nothing, limits);
   limits = {};
   limits.message_bytes = 900;
-  ExpectRefused(v1::ERROR_REASON_REPLY_TOO_LARGE, "message-bytes", nothing, limits);
+  ExpectRefused(v1::ERROR_REASON_REPLY_TOO_LARGE, "query: ", nothing, limits);
+  ExpectRefused(
+      v1::ERROR_REASON_REPLY_TOO_LARGE,
+      "return_weights: ", [](auto& r) { r.set_return_weights(true); }, limits);
+}
+
+TEST(ValidateAttendTest, AWorkBeyondALimitIsSaidInWholeNumbers) {
+  v1::AttendRequest request;
+  for (v1::Tensor* tensor :
+       {request.mutable_query(), request.mutable_key(), request.mutable_value()}) {
+    *tensor = Floats({1, 1, 4100, 1});
+  }
+  ExpectStatus(PlanAttend(request, {}).status(), v1::ERROR_REASON_OVER_LIMIT,
+               "query: 16810000 attention scores are more than the limit of 16777216");
 }
 
 TEST(ValidateSelfAttentionTest, EveryMatrixIsNeededAndAgrees) {
@@ -218,7 +231,7 @@ TEST(ValidateSelfAttentionTest, HeadsDivideTheInnerSizeAndWorkIsBound) {
   Limits limits;
   limits.attention_flops = 800;
   ExpectSelfRefused(
-      v1::ERROR_REASON_OVER_LIMIT, "attention-flops", [](auto&) {}, limits);
+      v1::ERROR_REASON_OVER_LIMIT, "input: ", [](auto&) {}, limits);
   limits = {};
   limits.attention_scores = 8;
   ExpectSelfRefused(
