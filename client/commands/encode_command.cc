@@ -73,7 +73,7 @@ void PrintEncoding(const std::string& text, size_t number, const Encoding& encod
 int EncodeTexts(const EncodeFlags& flags, const Client& client, Streams& streams) {
   size_t next = 0;
   size_t done = 0;
-  int exit_code = 0;
+  bool printed = false;  // An error.
   std::vector<std::string> pooled_texts;
   std::vector<std::vector<float>> pooled;
   const absl::Status status = EncodeInOrder(
@@ -85,7 +85,8 @@ int EncodeTexts(const EncodeFlags& flags, const Client& client, Streams& streams
       [&](absl::StatusOr<Encoding> encoding) {
         const std::string& text = flags.texts[done++];
         if (!encoding.ok()) {
-          exit_code = PrintError(encoding.status(), streams.error);
+          PrintError(encoding.status(), streams.error);
+          printed = true;
           return;
         }
         PrintEncoding(text, done, *encoding, flags.numbers, streams.out);
@@ -94,7 +95,9 @@ int EncodeTexts(const EncodeFlags& flags, const Client& client, Streams& streams
         pooled.push_back(std::move(encoding->pooled));
       });
   if (pooled.size() > 1) PrintSimilarities(pooled_texts, pooled, streams.out);
-  return status.ok() ? exit_code : 1;
+  // Inputs that the end of the stream leaves unanswered have printed it.
+  if (!status.ok() && !printed) PrintError(status, streams.error);
+  return status.ok() && !printed ? 0 : 1;
 }
 
 int RunEncode(const EncodeFlags& flags, Streams& streams) {

@@ -33,10 +33,17 @@ struct LoadFlags {
 };
 
 // The mix of 256 lengths that the benchmarks use, as token ids, so that lengths are exact.
-absl::StatusOr<std::vector<Input>> MakeIdInputs(const LoadFlags& flags) {
+// Sets the longest length that the server then takes.
+absl::StatusOr<std::vector<Input>> MakeIdInputs(LoadFlags& flags) {
   const Client client(flags.connection.ToOptions());
   const absl::StatusOr<ModelInfo> model = client.GetModel(flags.encode.model);
   if (!model.ok()) return model.status();
+  if (flags.length > model->length_limit) {
+    return absl::InvalidArgumentError(absl::StrCat("--length ", flags.length,
+                                                   " is more than the model's limit of ",
+                                                   model->length_limit, " tokens"));
+  }
+  flags.encode.length_max = model->length_limit;
   IdRange range;
   range.id_end = std::min(range.id_end, model->vocabulary_size);
   if (range.id_end <= range.id_min) range = {.first = 0, .last = 0, .id_min = 0, .id_end = 1};

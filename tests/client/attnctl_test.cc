@@ -96,6 +96,13 @@ TEST(AttnctlEncode, ARefusedTextIsPrintedWithItsReasonAndFields) {
   EXPECT_THAT(outcome.error, HasSubstr("inputs[0].text: 600 tokens"));
 }
 
+TEST(AttnctlEncode, AStreamThatFailsAfterItsLastAnswerIsPrinted) {
+  FakeServer server;
+  const Outcome outcome = Attnctl({"encode", "--target", server.target(), "last"});
+  EXPECT_EQ(outcome.code, 1);
+  EXPECT_THAT(outcome.error, HasSubstr("shutting down"));
+}
+
 TEST(AttnctlEncode, JsonlAnswersEachLineInOrder) {
   FakeServer server;
   server.encoder.reverse_group = 3;
@@ -186,6 +193,19 @@ TEST(AttnctlLoad, PrintsCountsThatAddUp) {
   EXPECT_EQ(report["sent"].get<int>(), report["codes"]["OK"].get<int>());
   EXPECT_EQ(report["failed"], 0);
   EXPECT_GT(report["latency_ms"]["p99"].get<double>(), 0);
+}
+
+TEST(AttnctlLoad, AsksForTheLengthThatItSendsAndRefusesWhatNoModelTakes) {
+  FakeServer server;
+  const auto load = [&](const std::string& length) {
+    return Attnctl({"load", "--target", server.target(), "--concurrency", "1", "--duration", "0.1",
+                    "--warmup", "0", "--length", length});
+  };
+  EXPECT_EQ(load("300").code, 0);
+  EXPECT_EQ(server.encoder.last_options().max_length(), 512);
+  const Outcome refused = load("513");
+  EXPECT_EQ(refused.code, 1);
+  EXPECT_THAT(refused.error, HasSubstr("--length 513 is more than the model's limit of 512"));
 }
 
 TEST(Attnctl, AWrongCommandLineExitsWithTwo) {

@@ -22,7 +22,7 @@ namespace attnd::client {
 
 // The pooled vector is {number of bytes of the text, or of ids}, token vectors are [2, 2] of 0.1
 // and 1..3. Texts that ask for more: "refuse" fails with details, "parts" comes in two messages,
-// "break" ends the stream.
+// "break" ends the stream, "last" is answered and then ends it with an error.
 class FakeEncoder final : public v1::EncoderService::Service {
  public:
   // Replies on a stream are held back until this many are there, and sent newest first.
@@ -90,6 +90,9 @@ class FakeEncoder final : public v1::EncoderService::Service {
       }
       held.push_back(request);
       if (static_cast<int>(held.size()) >= reverse_group) answer_held();
+      if (request.request().inputs(0).text() == "last") {
+        return {grpc::StatusCode::UNAVAILABLE, "shutting down"};
+      }
     }
     answer_held();
     return grpc::Status::OK;
