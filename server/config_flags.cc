@@ -113,6 +113,10 @@ void ConfigFlags::AddEngine() {
   AddNumber("--queue-bytes", config_.limits.queue_bytes, {1 << 20, int64_t{1} << 36},
             "Bytes of input and output that waiting inputs keep alive, and that one stream may "
             "have in flight.");
+  AddNumber("--held-bytes", config_.limits.held_bytes, {1 << 20, int64_t{1} << 40},
+            "Bytes of input and output of all requests that are not answered yet, queued or not. "
+            "Beyond it calls are refused with RESOURCE_EXHAUSTED, and streams are read no further; "
+            "no less than queue-bytes.");
 }
 
 void ConfigFlags::AddLimits() {
@@ -228,6 +232,10 @@ std::string ConfigFlags::Finish() {
   if (limits.queue_tokens < limits.batch_tokens) {
     return StrCat("--queue-tokens: ", limits.queue_tokens, " is below --batch-tokens ",
                   limits.batch_tokens);
+  }
+  if (limits.held_bytes < limits.queue_bytes) {
+    return StrCat("--held-bytes: ", limits.held_bytes, " is below --queue-bytes ",
+                  limits.queue_bytes);
   }
   return {};
 }

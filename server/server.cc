@@ -1,5 +1,6 @@
 #include "server/server.h"
 
+#include <atomic>
 #include <chrono>
 #include <exception>
 #include <optional>
@@ -73,7 +74,8 @@ struct Server::Parts {
   std::shared_ptr<ScrapedMetrics> scraped;
   std::unique_ptr<prometheus::Exposer> exposer;
 
-  const ServiceContext context{model, config.limits, engine, metrics, *log};
+  std::atomic<int64_t> held_bytes = 0;
+  const ServiceContext context{model, config.limits, engine, metrics, *log, held_bytes};
   EncoderServiceImpl encoder{context};
   AttentionServiceImpl attention{context};
   ModelServiceImpl models{context};

@@ -1,6 +1,7 @@
 #include "server/rpc/attention_service.h"
 
 #include <array>
+#include <memory>
 #include <string_view>
 #include <utility>
 #include <variant>
@@ -52,6 +53,8 @@ absl::Status Submit(UnaryCall& call, TaskType task, std::string_view field) {
                   StrCat(job->bytes, " bytes are more than the queue ever takes, ",
                          limits.queue_bytes, " (queue-bytes)"));
   }
+  call.Keep(
+      std::make_shared<HeldBytes>(call.service().held_bytes, static_cast<int64_t>(job->bytes)));
   job->deadline = call.deadline();
   job->cancelled = call.cancelled();
   job->task = std::move(task);
@@ -68,11 +71,13 @@ absl::Status Submit(UnaryCall& call, TaskType task, std::string_view field) {
 }
 
 absl::Status HandleAttend(UnaryCall& call, const v1::AttendRequest& request) {
+  RETURN_IF_ERROR(call.CheckRoom());
   ASSIGN_OR_RETURN(AttendTask task, PlanAttend(request, call.service().limits));
   return Submit(call, std::move(task), "query");
 }
 
 absl::Status HandleSelfAttention(UnaryCall& call, const v1::SelfAttentionRequest& request) {
+  RETURN_IF_ERROR(call.CheckRoom());
   ASSIGN_OR_RETURN(SelfAttentionTask task, PlanSelfAttention(request, call.service().limits));
   return Submit(call, std::move(task), "input");
 }

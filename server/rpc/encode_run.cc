@@ -38,16 +38,32 @@ EncodeRun::EncodeRun(const ServiceContext& service, EncodePlan plan)
       count_(plan_.jobs.size()),
       done_(count_),
       remaining_(count_) {
-  for (const auto& job : plan_.jobs) bytes_ += job->bytes;
+  int64_t token_bytes = 0;
+  for (const auto& job : plan_.jobs) {
+    bytes_ += job->bytes;
+    rows_ += job->rows;
+  }
+  for (const Tokenized& tokens : plan_.tokens) token_bytes += TokensBytes(tokens);
+  held_.emplace(service_.held_bytes, static_cast<int64_t>(bytes_) + token_bytes);
   for (const double seconds : plan_.tokenize_seconds) service_.metrics.RecordTokenize(seconds);
+}
+
+bool EncodeRun::FitsQueue() const {
+  const QueueDepth depth = service_.engine.depth();
+  const Limits& limits = service_.limits;
+  return depth.jobs + static_cast<int64_t>(count_) <= limits.queue_requests &&
+         depth.rows + rows_ <= limits.queue_tokens &&
+         static_cast<int64_t>(depth.bytes + bytes_) <= limits.queue_bytes;
 }
 
 absl::Status EncodeRun::Submit(Clock::time_point deadline,
                                std::shared_ptr<const std::atomic<bool>> cancelled,
                                const std::function<void(absl::Status)>& done) {
+  if (!FitsQueue()) return absl::ResourceExhaustedError("the queue is full");
   on_done_ = done;
   for (size_t i = 0; i < count_; ++i) {
     Job& job = *plan_.jobs[i];
+    service_.model.size_outputs(std::get<EncodeTask>(job.task));
     job.deadline = deadline;
     job.cancelled = cancelled;
     job.done = [this, i](std::unique_ptr<Job> finished, absl::Status status) {
@@ -57,7 +73,13 @@ absl::Status EncodeRun::Submit(Clock::time_point deadline,
   // From a local, because the run may be over before Submit returns.
   std::vector<std::unique_ptr<Job>> jobs = std::move(plan_.jobs);
   absl::Status status = service_.engine.Submit(jobs);
-  if (!status.ok()) plan_.jobs = std::move(jobs);
+  if (status.ok()) return status;
+  for (const auto& job : jobs) {
+    auto& task = std::get<EncodeTask>(job->task);
+    task.rows_out = {};
+    task.pooled_out = {};
+  }
+  plan_.jobs = std::move(jobs);
   return status;
 }
 

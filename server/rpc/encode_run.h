@@ -3,6 +3,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -36,6 +37,8 @@ class EncodeRun {
   bool WritePart(int64_t reserved_bytes, v1::EncodeResponse& response);
 
  private:
+  // Whether the queue has room now, so that outputs are not allocated for nothing.
+  bool FitsQueue() const;
   void JobDone(size_t index, std::unique_ptr<Job> job, const absl::Status& status);
   // All of an Encoding but its token vectors.
   void WriteFixed(size_t index, v1::Encoding& encoding) const;
@@ -47,6 +50,8 @@ class EncodeRun {
   EncodePlan plan_;
   const size_t count_;
   uint64_t bytes_ = 0;
+  int64_t rows_ = 0;
+  std::optional<HeldBytes> held_;
   std::function<void(absl::Status)> on_done_;
 
   absl::Mutex mutex_;

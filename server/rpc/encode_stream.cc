@@ -14,7 +14,8 @@
 namespace attnd {
 namespace {
 
-// How long a parked request waits for room in a queue that others have filled.
+// How long a parked request waits for room in a queue, or a stream for memory, that others have
+// filled.
 constexpr std::chrono::milliseconds kRetryInterval(5);
 
 absl::Status CheckId(const std::string& id) {
@@ -162,11 +163,13 @@ absl::Status EncodeStreamCall::Gone() const {
   return expired_ ? absl::DeadlineExceededError("") : absl::CancelledError();
 }
 
-bool EncodeStreamCall::MayRead() const {
+bool EncodeStreamCall::WantsRead() const {
   return !reading_ && !read_ended_ && !draining_ && !broken_ && !finished_ && parked_ == nullptr &&
          submitting_ == 0 && items_ < service_.limits.stream_requests &&
          bytes_ < static_cast<uint64_t>(service_.limits.queue_bytes);
 }
+
+bool EncodeStreamCall::MayRead() const { return WantsRead() && !service_.IsFull(); }
 
 bool EncodeStreamCall::MayFinish() const {
   const bool no_more = read_ended_ || draining_ || broken_;
@@ -182,6 +185,8 @@ EncodeStreamCall::Action EncodeStreamCall::Decide() const {
   if (MayRead()) return Action::kRead;
   // With requests of our own being computed, the next that is done makes room.
   if (parked_ != nullptr && computing_.empty() && !alarm_set_) return Action::kSetAlarm;
+  // Other requests hold the memory; nobody says when they give it back.
+  if (WantsRead() && !alarm_set_) return Action::kSetAlarm;
   return MayFinish() ? Action::kFinish : Action::kNone;
 }
 

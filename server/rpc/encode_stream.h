@@ -87,6 +87,8 @@ class EncodeStreamCall : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
 
   // Why nobody reads replies any more: CANCELLED, or DEADLINE_EXCEEDED.
   absl::Status Gone() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // What this stream's own limits say; MayRead asks for those of the process too.
+  bool WantsRead() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool MayRead() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool MayFinish() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 

@@ -13,6 +13,7 @@ namespace {
 
 absl::Status HandleEncode(UnaryCall& call, const v1::EncodeRequest& request) {
   const ServiceContext& service = call.service();
+  RETURN_IF_ERROR(call.CheckRoom());
   ASSIGN_OR_RETURN(EncodePlan plan,
                    PlanEncode(request, service.model, service.limits, ReplyForm::kOneMessage));
   auto owned = std::make_shared<EncodeRun>(service, std::move(plan));

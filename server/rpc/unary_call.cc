@@ -3,6 +3,7 @@
 #include <chrono>
 #include <string>
 
+#include "core/base/strings.h"
 #include "server/rpc/guard.h"
 #include "server/rpc/message.h"
 #include "server/validate/error.h"
@@ -56,6 +57,13 @@ void UnaryCall::Fail(const absl::Status& status) {
   service_.metrics.RequestFinished(method_, refusal,
                                    std::chrono::duration<double>(Clock::now() - started_).count());
   Finish(ToGrpc(refusal));
+}
+
+absl::Status UnaryCall::CheckRoom() const {
+  if (!service_.IsFull()) return absl::OkStatus();
+  return Refuse(v1::ERROR_REASON_QUEUE_FULL, "",
+                StrCat("requests hold ", service_.held_bytes.load(), " bytes; the limit is ",
+                       service_.limits.held_bytes, " (held-bytes)"));
 }
 
 absl::Status UnaryCall::Outcome(const absl::Status& status) const {

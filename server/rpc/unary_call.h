@@ -44,6 +44,9 @@ class UnaryCall : public grpc::ServerUnaryReactor {
   // Runs `step`; a status that isn't OK, or an exception, fails the call.
   void Guard(const std::function<absl::Status()>& step);
 
+  // QUEUE_FULL if requests hold all the memory that they may.
+  absl::Status CheckRoom() const;
+
   // Keeps what the handler's jobs refer to until the call ends. A shared pointer, because it
   // remembers how to delete what it holds.
   void Keep(std::shared_ptr<void> state) { state_ = std::move(state); }

@@ -187,38 +187,41 @@ absl::StatusOr<CheckedInput> ReadInput(const v1::Input& input, const EncodeChoic
                 "no kind of input is set, or one that this server does not know");
 }
 
-int64_t Bytes(const std::vector<float>& values) {
-  return static_cast<int64_t>(values.size() * sizeof(float));
+// What a task's outputs will take once they are allocated, in bytes.
+int64_t RowsBytes(const EncodeTask& task, int64_t rows, const ModelInfo& info) {
+  return task.return_rows ? rows * info.hidden * static_cast<int64_t>(sizeof(float)) : 0;
+}
+int64_t PooledBytes(const EncodeTask& task, const ModelInfo& info) {
+  return task.pooling ? info.hidden * static_cast<int64_t>(sizeof(float)) : 0;
 }
 
 // What waiting in the queue keeps alive.
-uint64_t TaskBytes(const EncodeTask& task) {
+uint64_t TaskBytes(const EncodeTask& task, int64_t rows, const ModelInfo& info) {
   return (task.ids.size() + task.types.size()) * sizeof(int32_t) +
-         static_cast<uint64_t>(Bytes(task.embeddings) + Bytes(task.rows_out) +
-                               Bytes(task.pooled_out) + Bytes(task.hidden_out));
+         task.embeddings.size() * sizeof(float) +
+         static_cast<uint64_t>(RowsBytes(task, rows, info) + PooledBytes(task, info));
 }
 
-// The reply's size is known before any work is done for it: refuse what could not be sent.
+// The reply's size is known before any work is done for it: refuse what could not be sent. Called
+// after each input, with the last one's task in `plan`; `all` is the reply's size up to it.
 absl::Status CheckReplySize(const EncodePlan& plan, const ServedModel& model, const Limits& limits,
-                            ReplyForm form) {
-  int64_t all = kResponseBytes;
-  for (size_t i = 0; i < plan.jobs.size(); ++i) {
-    const auto& task = std::get<EncodeTask>(plan.jobs[i]->task);
-    const int64_t fixed = kEncodingBytes + Bytes(task.pooled_out) +
-                          (plan.return_tokens ? TokensBytes(plan.tokens[i]) : 0);
-    all += fixed + Bytes(task.rows_out);
-    const int64_t row = int64_t{model.info.hidden} * static_cast<int64_t>(sizeof(float));
-    if (form == ReplyForm::kParts && kResponseBytes + fixed + row > limits.message_bytes) {
-      return Refuse(v1::ERROR_REASON_REPLY_TOO_LARGE, StrCat("inputs[", i, "]"),
-                    StrCat("its tokens and pooled vector alone would take ", fixed,
-                           " bytes; the limit is ", limits.message_bytes, " (message-bytes)"));
-    }
+                            ReplyForm form, int64_t& all) {
+  const size_t i = plan.jobs.size() - 1;
+  const auto& task = std::get<EncodeTask>(plan.jobs[i]->task);
+  const int64_t fixed = kEncodingBytes + PooledBytes(task, model.info) +
+                        (plan.return_tokens ? TokensBytes(plan.tokens[i]) : 0);
+  all += fixed + RowsBytes(task, plan.token_counts[i], model.info);
+  const int64_t row = int64_t{model.info.hidden} * static_cast<int64_t>(sizeof(float));
+  if (form == ReplyForm::kParts && kResponseBytes + fixed + row > limits.message_bytes) {
+    return Refuse(v1::ERROR_REASON_REPLY_TOO_LARGE, StrCat("inputs[", i, "]"),
+                  StrCat("its tokens and pooled vector alone would take ", fixed,
+                         " bytes; the limit is ", limits.message_bytes, " (message-bytes)"));
   }
   if (form == ReplyForm::kOneMessage && all > limits.message_bytes) {
     return Refuse(
         v1::ERROR_REASON_REPLY_TOO_LARGE, "inputs",
-        StrCat("the reply could take ", all, " bytes; the limit is ", limits.message_bytes,
-               " (message-bytes). EncodeStream sends it in parts."));
+        StrCat("the reply to the first ", i + 1, " could take ", all, " bytes; the limit is ",
+               limits.message_bytes, " (message-bytes). EncodeStream sends it in parts."));
   }
   return absl::OkStatus();
 }
@@ -248,13 +251,12 @@ void Append(CheckedInput input, const EncodeChoices& choices, const ServedModel&
   input.task.return_rows = choices.return_token_vectors;
   input.task.pooling = choices.pooling;
   input.task.normalize = choices.normalize;
-  model.size_outputs(input.task);
   auto job = std::make_unique<Job>();
   job->rows = input.rows;
-  job->bytes = TaskBytes(input.task);
+  job->bytes = TaskBytes(input.task, input.rows, model.info);
   job->task = std::move(input.task);
   plan.jobs.push_back(std::move(job));
-  plan.tokens.push_back(std::move(input.tokens));
+  plan.tokens.push_back(choices.return_tokens ? std::move(input.tokens) : Tokenized{});
   plan.token_counts.push_back(input.rows);
   plan.truncated.push_back(input.truncated);
 }
@@ -287,14 +289,15 @@ absl::StatusOr<EncodePlan> PlanEncode(const v1::EncodeRequest& request, const Se
   ASSIGN_OR_RETURN(const EncodeChoices choices, ReadOptions(request.options(), model));
   EncodePlan plan;
   plan.return_tokens = choices.return_tokens;
+  int64_t reply_bytes = kResponseBytes;
   for (int i = 0; i < request.inputs_size(); ++i) {
     const auto begin = Clock::now();
     ASSIGN_OR_RETURN(CheckedInput input, ReadInput(request.inputs(i), choices, model, limits,
                                                    StrCat("inputs[", i, "]")));
     Append(std::move(input), choices, model, plan);
     plan.tokenize_seconds.push_back(std::chrono::duration<double>(Clock::now() - begin).count());
+    RETURN_IF_ERROR(CheckReplySize(plan, model, limits, form, reply_bytes));
   }
-  RETURN_IF_ERROR(CheckReplySize(plan, model, limits, form));
   RETURN_IF_ERROR(CheckFitsQueue(plan, limits));
   return plan;
 }

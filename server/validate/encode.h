@@ -24,8 +24,10 @@ inline constexpr int64_t kResponseBytes = 64 + 2 * static_cast<int64_t>(kNameByt
 struct EncodePlan {
   bool return_tokens = false;
   // All below: one for each input, in order.
-  std::vector<std::unique_ptr<Job>> jobs;  // Deadline, cancelled and done are the service's to set.
-  std::vector<Tokenized> tokens;           // Empty for input embeddings.
+  // Deadline, cancelled, done and the outputs' sizes are the service's to set; `bytes` counts the
+  // outputs already.
+  std::vector<std::unique_ptr<Job>> jobs;
+  std::vector<Tokenized> tokens;  // Empty for input embeddings, and unless return_tokens.
   std::vector<int32_t> token_counts;
   std::vector<bool> truncated;
   std::vector<double> tokenize_seconds;
@@ -35,7 +37,7 @@ struct EncodePlan {
 int64_t TokensBytes(const Tokenized& tokens);
 
 // Turns a request into jobs, or says which of its fields is wrong. Everything is checked before the
-// engine sees any of it: sizes before tokenization, the reply's size after it.
+// engine sees any of it: sizes before tokenization, the reply's size after each input's.
 absl::StatusOr<EncodePlan> PlanEncode(const v1::EncodeRequest& request, const ServedModel& model,
                                       const Limits& limits, ReplyForm form);
 

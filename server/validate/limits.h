@@ -9,13 +9,14 @@ namespace attnd {
 // its unit, range and consequence.
 struct Limits {
   int32_t inputs_per_request = 32;
-  int64_t text_bytes = 64 << 10;    // Of one input's text, or of both texts of a pair.
+  int64_t text_bytes = 64 << 10;  // Of one input's text, or of both texts of a pair.
   int64_t message_bytes = 4 << 20;  // Of a request, and of a reply or a part of one.
   int32_t stream_requests = 64;     // In flight on one stream before it is no longer read.
   int32_t batch_tokens = 4096;
   int64_t queue_tokens = 16'384;
   int64_t queue_requests = 1024;  // Inputs, each of which is a job.
   int64_t queue_bytes = 64 << 20;
+  int64_t held_bytes = 512 << 20;  // Of all requests that are not answered yet.
   int64_t attention_scores = 16 << 20;
   int64_t attention_flops = 4'000'000'000;
   std::chrono::nanoseconds default_deadline = std::chrono::seconds(10);

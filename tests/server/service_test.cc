@@ -173,6 +173,38 @@ TEST(QueueTest, AFullQueueAsksToComeBackLater) {
   EXPECT_TRUE(waiting.Await().ok());
 }
 
+TEST(QueueTest, MemoryThatRequestsHoldIsBound) {
+  Config config = TestServer::DefaultConfig();
+  config.limits.held_bytes = 1;
+  TestServer server(config);
+  server.model().Hold();
+  PendingEncode running(server, TextRequest("a"));
+  server.model().AwaitHeld();
+  const grpc::Status status = Encode(server, TextRequest("b"));
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(ReasonIn(status.error_details()), "QUEUE_FULL");
+  EXPECT_THAT(status.error_message(), HasSubstr("held-bytes"));
+
+  // A stream waits instead.
+  grpc::ClientContext context;
+  auto stream = server.encoder().EncodeStream(&context);
+  v1::EncodeStreamRequest message;
+  message.set_id("1");
+  *message.mutable_request() = IdsRequest(1);
+  ASSERT_TRUE(stream->Write(message));
+  stream->WritesDone();
+  for (int i = 0; i < 50; ++i) EXPECT_FALSE(Encode(server, TextRequest("b")).ok());
+  EXPECT_EQ(server.server().requests_in_flight(), 1);
+  server.model().Release();
+  EXPECT_TRUE(running.Await().ok());
+  v1::EncodeStreamResponse response;
+  ASSERT_TRUE(stream->Read(&response));
+  EXPECT_TRUE(response.has_response());
+  EXPECT_FALSE(stream->Read(&response));
+  EXPECT_TRUE(stream->Finish().ok());
+  ASSERT_TRUE(Eventually([&] { return Encode(server, TextRequest("c")).ok(); }));
+}
+
 TEST(QueueTest, ACancelledRequestIsNeverComputed) {
   TestServer server;
   server.model().Hold();

@@ -41,10 +41,6 @@ class ValidateEncodeTest : public ::testing::Test {
     model_.tokenize = [tokenizer](auto text, auto pair, const TokenizeOptions& options) {
       return tokenizer->Encode(text, pair, options);
     };
-    model_.size_outputs = [](EncodeTask& task) {
-      if (task.return_rows) task.rows_out.resize(task.ids.size() * kHidden);
-      if (task.pooling) task.pooled_out.resize(kHidden);
-    };
   }
 
   // Expects a refusal, and that its message begins with the field.
@@ -295,6 +291,32 @@ TEST_F(ValidateEncodeTest, AReplyTooLargeForOneMessagePointsAtTheStream) {
   limits_.message_bytes = 700;
   ExpectRefused(request, v1::ERROR_REASON_REPLY_TOO_LARGE, "inputs[0]", "message-bytes",
                 ReplyForm::kParts);
+}
+
+TEST_F(ValidateEncodeTest, OutputsAreCountedAndNotAllocated) {
+  v1::EncodeRequest request = Ids({2, 5, 3});
+  request.mutable_options()->set_return_token_vectors(true);
+  const auto plan = PlanEncode(request, model_, limits_, ReplyForm::kOneMessage);
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  EXPECT_EQ(TaskOf(*plan, 0).rows_out.capacity(), 0u);
+  EXPECT_EQ(TaskOf(*plan, 0).pooled_out.capacity(), 0u);
+  EXPECT_EQ(plan->jobs[0]->bytes, sizeof(float) * (3 + 3 * kHidden + kHidden));
+}
+
+TEST_F(ValidateEncodeTest, AReplyThatCannotFitStopsTheWorkForIt) {
+  limits_.message_bytes = 2000;
+  int tokenized = 0;
+  auto tokenize = model_.tokenize;
+  model_.tokenize = [&](auto text, auto pair, const TokenizeOptions& options) {
+    ++tokenized;
+    return tokenize(text, pair, options);
+  };
+  v1::EncodeRequest request;
+  for (int i = 0; i < 32; ++i) request.add_inputs()->set_text("a a a a a a a a a a a a a a a a");
+  request.mutable_options()->set_return_token_vectors(true);
+  request.mutable_options()->set_return_tokens(false);
+  ExpectRefused(request, v1::ERROR_REASON_REPLY_TOO_LARGE, "inputs", "EncodeStream");
+  EXPECT_LT(tokenized, 8);
 }
 
 }  // namespace
