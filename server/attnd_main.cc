@@ -126,11 +126,19 @@ void LogLimits(const Config& config, const CpuQuota& quota, spdlog::logger& log)
   log.info("workers: {} of one thread each; {}", config.workers,
            fmt::format("{} CPUs by {}", quota.cpus, quota.source));
   const Limits& limits = config.limits;
-  log.info("limits: batch {} tokens, queue {} tokens, {} inputs, {} bytes", limits.batch_tokens,
-           limits.queue_tokens, limits.queue_requests, limits.queue_bytes);
+  log.info("limits: batch {} tokens, queue {} tokens, {} inputs, {} bytes; {} bytes held",
+           limits.batch_tokens, limits.queue_tokens, limits.queue_requests, limits.queue_bytes,
+           limits.held_bytes);
   log.info(
-      "limits: {} inputs a request, {} bytes a text, {} bytes a message, {} in flight a stream",
-      limits.inputs_per_request, limits.text_bytes, limits.message_bytes, limits.stream_requests);
+      "limits: {} inputs a request, {} bytes a text, {} bytes of text a request, {} bytes a "
+      "message, {} in flight a stream",
+      limits.inputs_per_request, limits.text_bytes, limits.request_text_bytes, limits.message_bytes,
+      limits.stream_requests);
+  log.info(
+      "limits: {} attention scores, {} attention operations; deadlines {} by default, {} at most",
+      limits.attention_scores, limits.attention_flops,
+      absl::FormatDuration(absl::FromChrono(limits.default_deadline)),
+      absl::FormatDuration(absl::FromChrono(limits.deadline_cap)));
   if (config.insecure) log.warn("insecure: others may reach this server, in plaintext");
 }
 

@@ -126,6 +126,9 @@ void ConfigFlags::AddLimits() {
   AddNumber("--text-bytes", limits.text_bytes, {1, 4 << 20},
             "Bytes of one input's text, or of a pair's two; longer ones are refused before they "
             "are tokenized, which happens on gRPC's threads.");
+  AddNumber("--request-text-bytes", limits.request_text_bytes, {1, 256 << 20},
+            "Bytes of all texts of one request; more are refused before any is tokenized. More "
+            "lets one call keep others, health checks too, waiting for gRPC's threads longer.");
   AddNumber("--message-bytes", limits.message_bytes, {64 << 10, 256 << 20},
             "Bytes of a request, and of a reply or a part of one. Clients accept 4 MiB unless "
             "told otherwise.");

@@ -246,6 +246,19 @@ absl::Status CheckFitsQueue(const EncodePlan& plan, const Limits& limits) {
   return check(bytes, limits.queue_bytes, "bytes", "queue-bytes");
 }
 
+// All texts together: they are tokenized on gRPC's threads, which other calls wait for.
+absl::Status CheckTextBytes(const v1::EncodeRequest& request, const Limits& limits) {
+  size_t bytes = 0;
+  for (const v1::Input& input : request.inputs()) {
+    bytes +=
+        input.text().size() + input.text_pair().first().size() + input.text_pair().second().size();
+  }
+  if (static_cast<int64_t>(bytes) <= limits.request_text_bytes) return absl::OkStatus();
+  return Refuse(v1::ERROR_REASON_OVER_LIMIT, "inputs",
+                StrCat(bytes, " bytes of text are more than the limit of ",
+                       limits.request_text_bytes, " (request-text-bytes)"));
+}
+
 void Append(CheckedInput input, const EncodeChoices& choices, const ServedModel& model,
             EncodePlan& plan) {
   input.task.return_rows = choices.return_token_vectors;
@@ -286,6 +299,7 @@ absl::StatusOr<EncodePlan> PlanEncode(const v1::EncodeRequest& request, const Se
                   StrCat(request.inputs_size(), " inputs are more than the limit of ",
                          limits.inputs_per_request, " (inputs-per-request)"));
   }
+  RETURN_IF_ERROR(CheckTextBytes(request, limits));
   ASSIGN_OR_RETURN(const EncodeChoices choices, ReadOptions(request.options(), model));
   EncodePlan plan;
   plan.return_tokens = choices.return_tokens;

@@ -10,6 +10,7 @@ namespace attnd {
 struct Limits {
   int32_t inputs_per_request = 32;
   int64_t text_bytes = 64 << 10;  // Of one input's text, or of both texts of a pair.
+  int64_t request_text_bytes = 256 << 10;
   int64_t message_bytes = 4 << 20;  // Of a request, and of a reply or a part of one.
   int32_t stream_requests = 64;     // In flight on one stream before it is no longer read.
   int32_t batch_tokens = 4096;

@@ -293,6 +293,21 @@ TEST_F(ValidateEncodeTest, AReplyTooLargeForOneMessagePointsAtTheStream) {
                 ReplyForm::kParts);
 }
 
+TEST_F(ValidateEncodeTest, TextsAreBoundTogetherBeforeAnyIsTokenized) {
+  limits_.request_text_bytes = 10;
+  v1::EncodeRequest request = Text("abcde");
+  request.add_inputs()->mutable_text_pair()->set_first("abc");
+  request.mutable_inputs(1)->mutable_text_pair()->set_second("de");
+  EXPECT_TRUE(PlanEncode(request, model_, limits_, ReplyForm::kOneMessage).ok());
+  request.add_inputs()->set_text("a");
+  model_.tokenize = [](auto, auto, const TokenizeOptions&) -> absl::StatusOr<Tokenized> {
+    ADD_FAILURE() << "tokenized";
+    return Tokenized{};
+  };
+  ExpectRefused(request, v1::ERROR_REASON_OVER_LIMIT, "inputs",
+                "11 bytes of text are more than the limit of 10 (request-text-bytes)");
+}
+
 TEST_F(ValidateEncodeTest, OutputsAreCountedAndNotAllocated) {
   v1::EncodeRequest request = Ids({2, 5, 3});
   request.mutable_options()->set_return_token_vectors(true);
