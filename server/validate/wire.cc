@@ -2,6 +2,7 @@
 
 #include <map>
 
+#include "absl/strings/strip.h"
 #include "core/base/strings.h"
 #include "google/protobuf/io/coded_stream.h"
 #include "google/protobuf/wire_format_lite.h"
@@ -91,7 +92,9 @@ bool IsUtf8(std::string_view text) {
 
 absl::Status ExplainParseFailure(std::string_view bytes, const Descriptor& type) {
   if (const auto path = FindBadText(bytes, type, "", 0)) {
-    return Refuse(v1::ERROR_REASON_INVALID_UTF8, *path, "the text is not UTF-8");
+    // A stream's fields are named from the request on, as those of a single call.
+    const std::string_view field = ToStd(absl::StripPrefix(*path, "request."));
+    return Refuse(v1::ERROR_REASON_INVALID_UTF8, field, "the text is not UTF-8");
   }
   return Refuse(
       v1::ERROR_REASON_MALFORMED_REQUEST, "",

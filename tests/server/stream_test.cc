@@ -144,6 +144,7 @@ TEST(StreamTest, AMessageBrokenBehindItsIdFailsAlone) {
   v1::EncodeStreamResponse reply = stream.Receive();
   EXPECT_EQ(reply.id(), "7");
   EXPECT_EQ(ReasonIn(reply.error().status()), "INVALID_UTF8");
+  EXPECT_EQ(testing::FieldIn(reply.error().status()), "inputs[0].text");
 
   message.mutable_request()->mutable_inputs(0)->set_text("fine");
   stream.Send(message.SerializeAsString());
