@@ -12,6 +12,7 @@ namespace attnd {
 namespace {
 
 constexpr int kBadConfig = 2;
+constexpr char kMetricsFlag[] = "--metrics-listen";
 
 bool IsGiven(const std::vector<std::string>& arguments, const std::string& flag) {
   return std::any_of(arguments.begin(), arguments.end(), [&](const std::string& argument) {
@@ -19,7 +20,8 @@ bool IsGiven(const std::vector<std::string>& arguments, const std::string& flag)
   });
 }
 
-// What the environment sets becomes a flag, unless that is given. CLI11 by itself would let the
+// What the environment sets becomes a flag, unless that is given. Empty is not set, but for the one
+// flag that empty means something to. CLI11 by itself would let the
 // config file win over the environment.
 void AddEnvironment(const CLI::App& app, std::vector<std::string>& arguments) {
   for (const CLI::Option* option : app.get_options()) {
@@ -28,8 +30,12 @@ void AddEnvironment(const CLI::App& app, std::vector<std::string>& arguments) {
     // Read before there is a second thread.
     const char* value =
         std::getenv(option->get_envname().c_str());  // NOLINT(concurrency-mt-unsafe)
-    if (value == nullptr || *value == 0 || IsGiven(arguments, flag)) continue;
-    arguments.push_back(flag + "=" + value);
+    if (value == nullptr || IsGiven(arguments, flag)) continue;
+    if (*value != 0) {
+      arguments.push_back(flag + "=" + value);
+    } else if (flag == kMetricsFlag) {
+      arguments.insert(arguments.end(), {flag, ""});
+    }
   }
 }
 

@@ -99,6 +99,16 @@ TEST(ConfigTest, FlagsWinOverEnvironmentAndThatOverTheFile) {
   EXPECT_EQ(config.workers, 7);
 }
 
+TEST(ConfigTest, AnEmptyVariableTurnsMetricsOffAndMeansNothingElse) {
+  setenv("ATTND_METRICS_LISTEN", "", 1);
+  setenv("ATTND_LISTEN", "", 1);
+  const Config config = Good({});
+  unsetenv("ATTND_METRICS_LISTEN");
+  unsetenv("ATTND_LISTEN");
+  EXPECT_EQ(config.metrics_listen, "");
+  EXPECT_EQ(config.listen, "127.0.0.1:50051");
+}
+
 TEST(ConfigTest, DurationsNeedAUnit) {
   EXPECT_EQ(Good({"--batch-delay", "2ms"}).batch_delay, milliseconds(2));
   EXPECT_EQ(Good({"--drain-timeout", "1.5s"}).drain_timeout, milliseconds(1500));
