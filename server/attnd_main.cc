@@ -163,9 +163,10 @@ void ShutDown(const Config& config, Server& server, spdlog::logger& log) {
   int signal = 0;
   sigwait(&signals, &signal);
   if (signal != SIGUSR1) {
-    log.warn("shutdown: a second signal; {} requests are lost", server.requests_in_flight());
+    const int64_t in_flight = server.requests_in_flight();
+    log.warn("shutdown: a second signal; {} requests are lost", in_flight);
     log.flush();
-    _exit(0);
+    _exit(in_flight > 0 ? kFailed : 0);
   }
   drain.join();
   if (lost > 0) {
