@@ -21,7 +21,7 @@ inline constexpr int64_t RoundUpRows(int64_t rows) {
   return (rows + kRowStep - 1) / kRowStep * kRowStep;
 }
 
-// The row counts that have a primitive. A Linear takes any number of rows as a sum of these,
+// The row counts that may have a primitive. A Linear takes any number of rows as a sum of these,
 // largest first; the bits of a row do not depend on which one computes it, and that is checked when
 // they are made.
 inline constexpr std::array<int64_t, 12> kRowCounts = {8,  16,  24,  32,  48,  64,
@@ -31,10 +31,10 @@ inline constexpr std::array<int64_t, 12> kRowCounts = {8,  16,  24,  32,  48,  6
 // the weights.
 //
 // Which oneDNN primitive serves is decided by what it does here, not by version or CPU: of matmul
-// and 1x1 convolution the first that, at every row count, has a kernel over prepacked weights
-// ("brg", "jit_1x1"; never "gemm", which packs at each call, nor "ref"), takes one layout, and
-// gives a probe row the same bits in the first and in the last place. core/DESIGN.md has the
-// measurements behind it.
+// and 1x1 convolution the first that, at 8 rows and at as many of the other row counts as possible,
+// has a kernel over prepacked weights ("brg", "jit_1x1"; never "gemm", which packs at each call,
+// nor "ref", which is over 100 times slower), takes one layout, and gives a probe row the same bits
+// in the first and in the last place. core/DESIGN.md has the measurements behind it.
 class DenseKernels {
  public:
   struct Shape {
@@ -48,8 +48,8 @@ class DenseKernels {
   static absl::StatusOr<std::unique_ptr<const DenseKernels>> Choose(const Shape& shape);
 
   const Shape& shape() const { return shape_; }
-  const onednn::Dense& front() const { return kernels_.front(); }
-  // The kernel for the largest of kRowCounts that is not above `rows`, and that count.
+  const onednn::Dense& front() const { return kernels_.front().dense; }
+  // The kernel for the largest row count that is not above `rows`, and that count.
   struct Sized {
     const onednn::Dense& kernel;
     int64_t rows;
@@ -57,14 +57,19 @@ class DenseKernels {
   Sized Largest(int64_t rows) const;
   size_t scratchpad_bytes() const { return scratchpad_bytes_; }
   // oneDNN's name for it, and why it was chosen.
-  std::string implementation() const { return std::string(kernels_.front().implementation()); }
+  std::string implementation() const { return std::string(front().implementation()); }
   const std::string& reason() const { return reason_; }
 
  private:
-  DenseKernels(const Shape& shape, std::vector<onednn::Dense> kernels, std::string reason);
+  struct Kernel {
+    int64_t rows;
+    onednn::Dense dense;
+  };
+  class Maker;
+  DenseKernels(const Shape& shape, std::vector<Kernel> kernels, std::string reason);
 
   Shape shape_;
-  std::vector<onednn::Dense> kernels_;  // In the order of kRowCounts.
+  std::vector<Kernel> kernels_;  // By rising row count; the first has kRowStep rows.
   size_t scratchpad_bytes_ = 0;
   std::string reason_;
 };
