@@ -24,7 +24,7 @@ main() {
   ATTND_MODEL=$(scripts/get-model.sh) && ATTND_GOLDEN_DIR=$(find_golden) || failed_steps+=("model and golden folder")
   step "soak, $soak_seconds s" bounded $((soak_seconds + 300)) \
     python3 tests/e2e/soak.py build/release "$ATTND_MODEL" "$soak_seconds"
-  step "$comparisons comparisons" bounded 14400 env ATTND_COMPARISONS="$comparisons" \
+  step "$comparisons comparisons" bounded 28800 env ATTND_COMPARISONS="$comparisons" \
     ctest --test-dir build/release --output-on-failure --no-tests=error --timeout 14000 -R invariance
   step "fuzzing, $fuzz_inputs inputs" bounded 7200 scripts/fuzz.sh "$fuzz_inputs"
   step "Debian 13" bounded 7200 scripts/check-debian13.sh
