@@ -62,6 +62,14 @@ check_sizes() {
 
 in_container() { store run --isolation chroot --user 65532:65532 --volume "$work/model:/model:ro" attnd-run -- "$@"; }
 
+# attnd_below PID: the process called attnd among its descendants. A signal to `buildah run` itself would not reach it.
+attnd_below() {
+  local child
+  for child in $(cat "/proc/$1/task/"*/children 2>/dev/null); do
+    if [ "$(cat "/proc/$child/comm" 2>/dev/null)" = attnd ]; then say "$child"; else attnd_below "$child"; fi
+  done
+}
+
 # Runs in a network namespace of its own, so that the image's own ports are free: the image's command, its health check
 # until that passes, a request, SIGTERM.
 run_container() {
@@ -81,7 +89,7 @@ run_container() {
   touch "$work/started"
   in_container attnctl encode --target 127.0.0.1:50051 "The container answers." "So does the image."
   in_container attnctl models --target 127.0.0.1:50051
-  kill -TERM "$server"
+  kill -TERM "$(attnd_below "$server")"
   wait "$server" || fail "attnd did not end with 0 after SIGTERM"
   trap - EXIT
 }
