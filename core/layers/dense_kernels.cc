@@ -46,8 +46,11 @@ class Probe {
         bias_(RandomFloats(static_cast<size_t>(shape.out), 2)),
         row_(RandomFloats(static_cast<size_t>(shape.in), 3)) {}
 
-  // `packed` holds the weights that Pack gave it.
-  void Pack(const Dense& kernel, void* packed) const { kernel.Pack(weights_.data(), packed); }
+  // Begins a comparison: the first kernel that runs on `packed` says what the bits are.
+  void Pack(const Dense& kernel, void* packed) {
+    kernel.Pack(weights_.data(), packed);
+    expected_.clear();
+  }
   bool SameBits(const Dense& kernel, int64_t rows, const void* packed) {
     std::vector<float> x = RandomFloats(static_cast<size_t>(rows * shape_.in), 4);
     std::copy(row_.begin(), row_.end(), x.begin());
@@ -75,9 +78,10 @@ class Probe {
 // Makes the kernels of one kind.
 class DenseKernels::Maker {
  public:
-  Maker(DenseKind kind, const Shape& shape)
+  // `probe` must outlive this; its random weights serve every layout of both kinds.
+  Maker(DenseKind kind, const Shape& shape, Probe& probe)
       : spec_{.kind = kind, .in = shape.in, .out = shape.out, .epilogue = shape.epilogue},
-        shape_(shape) {}
+        probe_(probe) {}
 
   // The kernels of the layout that serves most row counts, or why none serves kRowStep rows.
   absl::StatusOr<std::vector<Kernel>> Make() {
@@ -98,7 +102,6 @@ class DenseKernels::Maker {
  private:
   std::vector<Kernel> MakeForLayout() {
     std::vector<Kernel> kernels;
-    Probe probe(shape_);
     AlignedBuffer packed;
     for (const int64_t rows : kRowCounts) {
       spec_.rows = rows;
@@ -110,9 +113,9 @@ class DenseKernels::Maker {
       } else {
         if (kernels.empty()) {
           packed = AlignedBuffer(dense->layout().bytes());
-          probe.Pack(*dense, packed.data());
+          probe_.Pack(*dense, packed.data());
         }
-        if (probe.SameBits(*dense, rows, packed.data())) {
+        if (probe_.SameBits(*dense, rows, packed.data())) {
           kernels.push_back({rows, *std::move(dense)});
           continue;
         }
@@ -125,14 +128,15 @@ class DenseKernels::Maker {
   }
 
   Dense::Spec spec_;
-  Shape shape_;
+  Probe& probe_;
   std::string refused_;
 };
 
 absl::StatusOr<std::unique_ptr<const DenseKernels>> DenseKernels::Choose(const Shape& shape) {
+  Probe probe(shape);
   std::string turned_down;
   for (const DenseKind kind : {DenseKind::kMatmul, DenseKind::kConvolution1x1}) {
-    absl::StatusOr<std::vector<Kernel>> kernels = Maker(kind, shape).Make();
+    absl::StatusOr<std::vector<Kernel>> kernels = Maker(kind, shape, probe).Make();
     if (kernels.ok()) {
       std::string reason =
           StrCat(turned_down, Name(kind), ": prepacked, one layout and equal bits at ",
