@@ -38,6 +38,7 @@ struct Tokenized {
   std::vector<Offset> offsets;        // {0, 0} for special tokens.
   std::vector<int32_t> text_indices;  // 0, 1, or -1 for special tokens.
   std::vector<uint8_t> special;       // 1 for special tokens.
+  std::vector<int32_t> word_ids;      // The word, counted in each text; -1 for special tokens.
   std::vector<std::string> strings;
   bool truncated = false;
   int32_t length_before_truncation = 0;

@@ -16,6 +16,18 @@ enum class NormAt { kAfter };
 
 enum class Pooling { kCls, kMean, kMax, kLast, kPooler };
 
+// What a checkpoint has behind its encoder.
+enum class HeadKind {
+  kNone,
+  kSequenceLabels,  // A score for each label, for the sequence.
+  kTokenLabels,     // A score for each label, for each row.
+  kSpan,            // Two scores for each row: an answer starts here, ends here.
+  kVocabulary,      // A score for each token of the vocabulary, for each row.
+};
+
+// What makes scores of logits.
+enum class ScoreFunction { kNone, kSigmoid, kSoftmax };
+
 // How rows enter the stack.
 struct EmbedSpec {
   int32_t positions = 0;        // Length of the position table.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,14 @@ struct ModelInfo {
   Pooling pooling = Pooling::kMean;
   bool normalize = false;
   bool has_pooler = false;
+  HeadKind head = HeadKind::kNone;
+  std::vector<std::string> labels;  // By id, of kSequenceLabels and kTokenLabels.
+  ScoreFunction score_function = ScoreFunction::kNone;  // Of kSequenceLabels.
+  int32_t projection = 0;                               // Width of a ColBERT projection; 0: none.
+  // Texts that an input may begin with, by name, and the name of the one that it begins with when
+  // nothing is said; empty: none.
+  std::map<std::string, std::string> prompts;
+  std::string default_prompt_name;
   std::string dtype;             // "f32"
   std::string checkpoint_dtype;  // "F32", "F16", "BF16"
   std::vector<KernelChoice> kernels;

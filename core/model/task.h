@@ -9,9 +9,9 @@
 namespace attnd {
 
 // One sequence to encode, and where its results go. Validated before it is made: ids lie within the
-// vocabulary, the length is within the position table, embeddings are finite. The output vectors
-// have their sizes before the task is submitted (Model::SizeOutputs), so that a worker allocates
-// nothing.
+// vocabulary, the length is within the model's, embeddings are finite, layers and heads exist, and
+// what is asked for is what the model has (ModelInfo). The output vectors have their sizes before
+// the task is submitted (Model::SizeOutputs), so that a worker allocates nothing.
 struct EncodeTask {
   // Input: either ids (and types, empty for all zero), or embeddings [rows, hidden].
   std::vector<int32_t> ids;
@@ -24,9 +24,33 @@ struct EncodeTask {
   // Layers to return as well: 0 is the embedding's output, N that of layer N.
   std::vector<int32_t> hidden_layers;
 
+  // Layers, 1 being the first, and heads, 0 being the first, whose attention is returned; no heads:
+  // all.
+  std::vector<int32_t> attention_layers;
+  std::vector<int32_t> attention_heads;
+  bool return_attention_weights = false;
+  bool return_attention_scores = false;  // Scaled and biased; -Inf outside a local window.
+
+  // The head's logits: of the sequence, of every row, or of `logit_rows` alone, by the head's kind.
+  bool return_logits = false;
+  std::vector<int32_t> logit_rows;  // Head::kVocabulary: the rows wanted, at least one.
+  bool return_sparse = false;       // Head::kVocabulary.
+  bool return_projection = false;   // Every row through the projection, or the row itself.
+
   std::vector<float> rows_out;    // [rows, hidden]
   std::vector<float> pooled_out;  // [hidden]
   std::vector<float> hidden_out;  // [hidden_layers.size(), rows, hidden]
+  // Each [attention_layers.size(), heads, rows, rows], heads being those asked for.
+  std::vector<float> attention_weights_out;
+  std::vector<float> attention_scores_out;
+  // Head::kSequenceLabels: [labels]. kTokenLabels: [rows, labels]. kSpan: [rows, 2], start and end.
+  // kVocabulary: [logit_rows.size(), vocabulary].
+  std::vector<float> logits_out;
+  // [vocabulary]: max over rows of log(1 + ReLU(logit)). Formal et al. 2021, "SPLADE v2",
+  // equation 6.
+  std::vector<float> sparse_out;
+  // [rows, ModelInfo::projection], or [rows, hidden] without one. Not scaled to length 1.
+  std::vector<float> projection_out;
 };
 
 }  // namespace attnd

@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -25,6 +26,11 @@ struct ServedModel {
       std::string_view text, std::optional<std::string_view> pair, const TokenizeOptions& options)>
       tokenize;
   std::function<std::optional<std::string>(int32_t id)> token_of;
+  // As Tokenizer::Decode. Empty without a tokenizer.
+  std::function<absl::StatusOr<std::string>(std::span<const int32_t> ids, bool skip_special_tokens)>
+      decode;
+  // The id of the tokenizer's mask token; absent if it has none.
+  std::optional<int32_t> mask_id;
 
   // As Model::SizeOutputs.
   std::function<void(EncodeTask& task)> size_outputs;
