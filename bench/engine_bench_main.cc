@@ -48,6 +48,7 @@ std::unique_ptr<const Encoder> RandomEncoder(const ModelShape& shape) {
   arch.hidden = shape.hidden;
   arch.vocabulary = kVocabulary;
   arch.norm_epsilon = 1e-12f;
+  arch.length_max = 512;
   arch.embed = {.positions = 512, .token_types = 2};
   arch.encoder = {.layers = shape.layers,
                   .heads = shape.heads,

@@ -63,7 +63,7 @@ void BM_Attention(benchmark::State& state) {
   const int64_t width = int64_t{kHeads} * size;
   std::vector<float> qkv(length * 3 * width, 0.1f), context(length * width);
   Workspace workspace((*kernels)->workspace_bytes());
-  for (auto _ : state) (*kernels)->Run(qkv.data(), workspace, context.data());
+  for (auto _ : state) (*kernels)->Run(qkv.data(), nullptr, workspace, context.data());
   SetRate(state, 4.0 * length * length * static_cast<double>(width));
 }
 BENCHMARK(BM_Attention)

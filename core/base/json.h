@@ -40,13 +40,14 @@ class JsonFields {
   std::string String(std::string_view key);
   std::string StringOr(std::string_view key, std::string_view fallback);
   bool Has(std::string_view key) const;  // Present and not null.
+  // The value itself, for what has no reader here; null if absent or null.
+  const nlohmann::json* Find(std::string_view key) const;
 
   // Records an error about `key` found by the caller.
   void Fail(std::string_view key, std::string_view message);
   const absl::Status& status() const { return status_; }
 
  private:
-  const nlohmann::json* Find(std::string_view key) const;
   // As Find, but absence is recorded as an error.
   const nlohmann::json* Require(std::string_view key);
   int64_t IntOf(const nlohmann::json& value, std::string_view key, int64_t min, int64_t max);

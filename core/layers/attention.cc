@@ -1,9 +1,11 @@
 #include "core/layers/attention.h"
 
 #include <algorithm>
+#include <limits>
+#include <utility>
 
 #include "core/base/status_macros.h"
-#include "core/layers/dense_kernels.h"
+#include "core/layers/kernels.h"
 
 namespace attnd {
 namespace {
@@ -15,101 +17,175 @@ constexpr int64_t kTileQueriesMin = 16;
 // What a primitive may want of its own; checked when it is made.
 constexpr size_t kScratchpadBytesMax = 4 << 20;
 
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+constexpr int64_t kFloatBytes = static_cast<int64_t>(sizeof(float));
+
 // Queries a call: all, unless one head's scores alone would leave the cache.
 int64_t TileQueries(int64_t length) {
-  const int64_t fitting = kScoresBytesMax / static_cast<int64_t>(sizeof(float)) / length;
+  const int64_t fitting = kScoresBytesMax / kFloatBytes / length;
   if (fitting >= length) return length;
   return std::max(kTileQueriesMin, fitting / kTileQueriesMin * kTileQueriesMin);
 }
 
+// With a window, a tile of n queries has n + 2 windows of keys. As many queries as a window has
+// places on one side: fewer would compute mostly neighbours' keys again, more would mostly compute
+// what is hidden.
+int64_t TileQueriesInWindow(int64_t window) {
+  int64_t queries = std::max(kTileQueriesMin, window / kTileQueriesMin * kTileQueriesMin);
+  while (queries > kTileQueriesMin &&
+         queries * (queries + 2 * window) * kFloatBytes > kScoresBytesMax)
+    queries -= kTileQueriesMin;
+  return queries;
+}
+
 // Heads a call: the largest divisor of `heads` whose scores fit.
-int64_t GroupHeads(int64_t heads, int64_t queries, int64_t length) {
-  const int64_t bytes_per_head = queries * length * static_cast<int64_t>(sizeof(float));
+int64_t GroupHeads(int64_t heads, int64_t scores) {
   int64_t group = heads;
-  while (group > 1 && (heads % group != 0 || group * bytes_per_head > kScoresBytesMax)) --group;
+  while (group > 1 && (heads % group != 0 || group * scores * kFloatBytes > kScoresBytesMax))
+    --group;
   return group;
 }
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<const AttentionKernels>> AttentionKernels::Make(const Shape& shape) {
-  const int64_t queries = TileQueries(shape.length);
-  const int64_t group = GroupHeads(shape.heads, queries, shape.length);
-  ASSIGN_OR_RETURN(Tile full, MakeTile(shape, group, queries));
-  std::optional<Tile> tail;
-  if (const int64_t left = shape.length % queries; left != 0) {
-    ASSIGN_OR_RETURN(tail, MakeTile(shape, group, left));
+  Shape planned = shape;
+  // Everybody sees everybody.
+  if (planned.window >= planned.length - 1) planned.window = 0;
+  const int64_t length = planned.length, window = planned.window;
+  const int64_t step =
+      window > 0 ? std::min(length, TileQueriesInWindow(window)) : TileQueries(length);
+  std::unique_ptr<AttentionKernels> kernels(new AttentionKernels(planned));
+  kernels->group_ =
+      GroupHeads(planned.heads, step * (window > 0 ? std::min(length, step + 2 * window) : length));
+  for (int64_t query = 0; query < length; query += step) {
+    const int64_t queries = std::min(step, length - query);
+    const int64_t first_key = window > 0 ? std::max<int64_t>(0, query - window) : 0;
+    const int64_t end_key = window > 0 ? std::min(length, query + queries + window) : length;
+    RETURN_IF_ERROR(kernels->AddTile(query, queries, first_key, end_key - first_key));
   }
-  std::unique_ptr<const AttentionKernels> kernels(
-      new AttentionKernels(shape, group, std::move(full), std::move(tail)));
-  if (kernels->workspace_bytes() > WorkspaceBytesMax(shape.length)) {
+  if (kernels->workspace_bytes() > WorkspaceBytesMax(length)) {
     return absl::ResourceExhaustedError("oneDNN wants more scratch memory than a worker has");
   }
-  return kernels;
+  return std::unique_ptr<const AttentionKernels>(std::move(kernels));
 }
 
-absl::StatusOr<AttentionKernels::Tile> AttentionKernels::MakeTile(const Shape& shape, int64_t group,
-                                                                  int64_t queries) {
+absl::Status AttentionKernels::AddTile(int64_t first_query, int64_t queries, int64_t first_key,
+                                       int64_t keys) {
+  size_t index = 0;
+  while (index < kernels_.size() &&
+         (kernels_[index].queries != queries || kernels_[index].keys != keys)) {
+    ++index;
+  }
+  if (index == kernels_.size()) {
+    ASSIGN_OR_RETURN(Kernels made, MakeKernels(shape_, group_, queries, keys));
+    kernels_.push_back(std::move(made));
+  }
+  tiles_.push_back({first_query, first_key, index});
+  return absl::OkStatus();
+}
+
+absl::StatusOr<AttentionKernels::Kernels> AttentionKernels::MakeKernels(const Shape& shape,
+                                                                        int64_t group,
+                                                                        int64_t queries,
+                                                                        int64_t keys) {
   const int64_t size = shape.head_size;
-  const int64_t length = shape.length;
   const int64_t width = shape.heads * size;
   const onednn::View3 q{{group, queries, size}, {size, 3 * width, 1}};
-  const onednn::View3 k{{group, size, length}, {size, 1, 3 * width}};
-  const onednn::View3 v{{group, length, size}, {size, 3 * width, 1}};
-  const onednn::View3 weights{{group, queries, length}, {queries * length, length, 1}};
+  const onednn::View3 k{{group, size, keys}, {size, 1, 3 * width}};
+  const onednn::View3 v{{group, keys, size}, {size, 3 * width, 1}};
+  const onednn::View3 weights{{group, queries, keys}, {queries * keys, keys, 1}};
   const onednn::View3 context{{group, queries, size}, {size, width, 1}};
   ASSIGN_OR_RETURN(auto scores, onednn::Matmul::Make(q, k, weights));
-  ASSIGN_OR_RETURN(auto softmax, onednn::Softmax::Make(group * queries, length));
+  ASSIGN_OR_RETURN(auto softmax, onednn::Softmax::Make(group * queries, keys));
   ASSIGN_OR_RETURN(auto weighted, onednn::Matmul::Make(weights, v, context));
-  return Tile{queries, std::move(scores), std::move(softmax), std::move(weighted)};
+  return Kernels{queries, keys, std::move(scores), std::move(softmax), std::move(weighted)};
 }
 
-AttentionKernels::AttentionKernels(const Shape& shape, int64_t group, Tile full,
-                                   std::optional<Tile> tail)
-    : shape_(shape), group_(group), full_(std::move(full)), tail_(std::move(tail)) {}
-
-void AttentionKernels::Run(const float* qkv, Workspace& workspace, float* context) const {
-  int64_t query = 0;
-  for (; query + full_.queries <= shape_.length; query += full_.queries) {
-    RunTile(full_, qkv, query, workspace, context);
-  }
-  if (tail_) RunTile(*tail_, qkv, query, workspace, context);
+void AttentionKernels::Run(const float* qkv, const RelativeBias* bias, Workspace& workspace,
+                           float* context, const AttentionTap* tap) const {
+  for (const Tile& tile : tiles_) RunTile(tile, {qkv, bias, context, tap}, workspace);
 }
 
-void AttentionKernels::RunTile(const Tile& tile, const float* qkv, int64_t first_query,
-                               Workspace& workspace, float* context) const {
+void AttentionKernels::RunTile(const Tile& tile, const Call& call, Workspace& workspace) const {
+  const Kernels& kernels = kernels_[tile.kernels];
   const int64_t width = int64_t{shape_.heads} * shape_.head_size;
   Workspace::Frame frame(workspace);
-  float* weights = frame.TakeFloats(group_ * tile.queries * shape_.length);
-  void* scratchpad =
-      frame.TakeBytes(std::max({tile.scores.scratchpad_bytes(), tile.softmax.scratchpad_bytes(),
-                                tile.weighted.scratchpad_bytes()}));
+  float* weights = frame.TakeFloats(group_ * kernels.queries * kernels.keys);
+  void* scratchpad = frame.TakeBytes(
+      std::max({kernels.scores.scratchpad_bytes(), kernels.softmax.scratchpad_bytes(),
+                kernels.weighted.scratchpad_bytes()}));
   for (int64_t head = 0; head < shape_.heads; head += group_) {
     const int64_t column = head * shape_.head_size;
-    const float* queries = qkv + first_query * 3 * width + column;
-    tile.scores.Run(queries, qkv + width + column, weights, scratchpad);
-    tile.softmax.Run(weights, scratchpad);
-    tile.weighted.Run(weights, qkv + 2 * width + column, context + first_query * width + column,
-                      scratchpad);
+    const float* queries = call.qkv + tile.first_query * 3 * width + column;
+    const float* keys = call.qkv + tile.first_key * 3 * width + column;
+    kernels.scores.Run(queries, keys + width, weights, scratchpad);
+    if (call.bias != nullptr || shape_.window > 0) Adjust(tile, head, call.bias, weights);
+    if (call.tap != nullptr && call.tap->scores != nullptr) {
+      Copy(tile, head, weights, call.tap->heads, -kInfinity, call.tap->scores);
+    }
+    kernels.softmax.Run(weights, scratchpad);
+    if (call.tap != nullptr && call.tap->weights != nullptr) {
+      Copy(tile, head, weights, call.tap->heads, 0, call.tap->weights);
+    }
+    kernels.weighted.Run(weights, keys + 2 * width,
+                         call.context + tile.first_query * width + column, scratchpad);
+  }
+}
+
+void AttentionKernels::Adjust(const Tile& tile, int64_t head, const RelativeBias* bias,
+                              float* scores) const {
+  const int64_t queries = kernels_[tile.kernels].queries, keys = kernels_[tile.kernels].keys;
+  for (int64_t i = 0; i < group_; ++i) {
+    for (int64_t j = 0; j < queries; ++j) {
+      float* row = scores + (i * queries + j) * keys;
+      const int64_t query = tile.first_query + j;
+      if (bias != nullptr) {
+        kernels::Sum2(row, bias->Row(head + i, query) + tile.first_key, row, keys);
+      }
+      if (shape_.window == 0) continue;
+      const int64_t first = std::max<int64_t>(0, query - shape_.window - tile.first_key);
+      const int64_t end = std::min(keys, query + shape_.window + 1 - tile.first_key);
+      std::fill(row, row + first, -kInfinity);
+      std::fill(row + end, row + keys, -kInfinity);
+    }
+  }
+}
+
+// Whole rows of the wanted heads among `head` and those behind it in its group: what the tile has
+// not computed is `outside`.
+void AttentionKernels::Copy(const Tile& tile, int64_t head, const float* values,
+                            std::span<const int32_t> heads, float outside, float* out) const {
+  const int64_t queries = kernels_[tile.kernels].queries, keys = kernels_[tile.kernels].keys;
+  const int64_t length = shape_.length;
+  const int64_t count = heads.empty() ? shape_.heads : static_cast<int64_t>(heads.size());
+  for (int64_t place = 0; place < count; ++place) {
+    const int64_t wanted = heads.empty() ? place : heads[place];
+    if (wanted < head || wanted >= head + group_) continue;
+    for (int64_t j = 0; j < queries; ++j) {
+      float* row = out + (place * length + tile.first_query + j) * length;
+      std::fill(row, row + length, outside);
+      std::copy_n(values + ((wanted - head) * queries + j) * keys, keys, row + tile.first_key);
+    }
   }
 }
 
 size_t AttentionKernels::workspace_bytes() const {
-  const auto scratchpad = [](const Tile& tile) {
-    return std::max({tile.scores.scratchpad_bytes(), tile.softmax.scratchpad_bytes(),
-                     tile.weighted.scratchpad_bytes()});
-  };
-  const size_t weights =
-      static_cast<size_t>(group_ * full_.queries * shape_.length) * sizeof(float);
-  // The workspace rounds each of the two up to a cache line.
-  return weights + std::max(scratchpad(full_), tail_ ? scratchpad(*tail_) : 0) + 128;
+  size_t bytes = 0;
+  for (const Kernels& kernels : kernels_) {
+    const auto weights =
+        static_cast<size_t>(group_ * kernels.queries * kernels.keys) * sizeof(float);
+    bytes = std::max(bytes, weights + std::max({kernels.scores.scratchpad_bytes(),
+                                                kernels.softmax.scratchpad_bytes(),
+                                                kernels.weighted.scratchpad_bytes()}));
+  }
+  return bytes + 128;  // The workspace rounds each of the two up to a cache line.
 }
 
 size_t AttentionKernels::WorkspaceBytesMax(int64_t length_max) {
   // The scores of one call: within the budget, or the smallest tile of a sequence so long that even
   // that passes it.
-  const int64_t scores =
-      std::max(kScoresBytesMax, kTileQueriesMin * length_max * static_cast<int64_t>(sizeof(float)));
+  const int64_t scores = std::max(kScoresBytesMax, kTileQueriesMin * length_max * kFloatBytes);
   return static_cast<size_t>(scores) + kScratchpadBytesMax;
 }
 
@@ -122,10 +198,11 @@ absl::StatusOr<std::shared_ptr<const AttentionKernels>> AttentionKernelCache::Ge
       return found->second.kernels;
     }
   }
+  AttentionKernels::Shape shape = shape_;
+  shape.length = length;
   // Made outside the lock: generating code takes a part of a millisecond. Two workers may both make
   // it; one is kept.
-  ASSIGN_OR_RETURN(std::shared_ptr<const AttentionKernels> made,
-                   AttentionKernels::Make({heads_, head_size_, length}));
+  ASSIGN_OR_RETURN(std::shared_ptr<const AttentionKernels> made, AttentionKernels::Make(shape));
   MutexLock lock(mutex_);
   if (const auto found = entries_.find(length); found != entries_.end()) {
     return found->second.kernels;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <utility>
 
@@ -10,20 +11,22 @@
 
 namespace attnd {
 
-// How a sequence enters the stack: norm(token + position + type), a row a token. Immutable.
-// Devlin et al. 2019, "BERT", section 3, figure 2.
+// How a sequence enters the stack: norm(token + position + type), a row a token, where all but the
+// token may be missing. Immutable. Devlin et al. 2019, "BERT", section 3, figure 2.
 class Embed {
  public:
   struct Tables {
     AlignedBuffer tokens;     // [vocabulary, hidden]
-    AlignedBuffer positions;  // [positions, hidden]
-    AlignedBuffer types;      // [types, hidden]
+    AlignedBuffer positions;  // [positions, hidden], or empty.
+    AlignedBuffer types;      // [types, hidden], or empty.
   };
-  Embed(Tables tables, int32_t hidden, int32_t position_offset, Norm norm)
-      : tables_(std::move(tables)),
-        hidden_(hidden),
-        position_offset_(position_offset),
-        norm_(std::move(norm)) {}
+  struct Spec {
+    int32_t hidden = 0;
+    int32_t position_offset = 0;
+    int32_t unplaced_token = -1;  // Stands at position_offset - 1, and is not counted; -1: none.
+  };
+  Embed(Tables tables, const Spec& spec, std::optional<Norm> norm)
+      : tables_(std::move(tables)), spec_(spec), norm_(std::move(norm)) {}
 
   // Ids and types lie within the tables, and so does the length; `types` may be empty, for all
   // zero. `x` is [ids.size(), hidden].
@@ -31,6 +34,8 @@ class Embed {
   // The same with the caller's rows [x.rows, hidden] in place of the token table's.
   void Run(std::span<const float> rows, std::span<const int32_t> types, Matrix x) const;
 
+  // [vocabulary, hidden]
+  std::span<const float> tokens() const { return tables_.tokens.floats(); }
   size_t bytes() const {
     return tables_.tokens.bytes() + tables_.positions.bytes() + tables_.types.bytes();
   }
@@ -39,9 +44,8 @@ class Embed {
   void RunRow(const float* token, int64_t position, int32_t type, float* x) const;
 
   Tables tables_;
-  int32_t hidden_;
-  int32_t position_offset_;
-  Norm norm_;
+  Spec spec_;
+  std::optional<Norm> norm_;
 };
 
 }  // namespace attnd

@@ -2,7 +2,8 @@
 
 namespace attnd::kernels {
 
-void LayerNorm(float* x, long n, const float* gain, const float* bias, float epsilon) {
+void LayerNorm(const float* x, float* y, long n, const float* gain, const float* bias,
+               float epsilon) {
   float sum = 0;
 #pragma omp simd reduction(+ : sum)
   for (long i = 0; i < n; ++i) sum += x[i];
@@ -14,7 +15,26 @@ void LayerNorm(float* x, long n, const float* gain, const float* bias, float eps
   const float variance = squares / static_cast<float>(n);
   const float scale = 1.0f / __builtin_sqrtf(variance + epsilon);
 #pragma omp simd
-  for (long i = 0; i < n; ++i) x[i] = (x[i] - mean) * scale * gain[i] + bias[i];
+  for (long i = 0; i < n; ++i) y[i] = (x[i] - mean) * scale * gain[i] + bias[i];
+}
+
+void RmsNorm(const float* x, float* y, long n, const float* gain, float epsilon) {
+  const float scale = 1.0f / __builtin_sqrtf(SquaredLength(x, n) / static_cast<float>(n) + epsilon);
+#pragma omp simd
+  for (long i = 0; i < n; ++i) y[i] = x[i] * scale * gain[i];
+}
+
+void Rotate(float* x, long heads, long half, const float* cosines, const float* sines) {
+  for (long head = 0; head < heads; ++head) {
+    float* first = x + head * 2 * half;
+    float* second = first + half;
+#pragma omp simd
+    for (long i = 0; i < half; ++i) {
+      const float a = first[i], b = second[i];
+      first[i] = a * cosines[i] - b * sines[i];
+      second[i] = b * cosines[i] + a * sines[i];
+    }
+  }
 }
 
 void Sum3(const float* a, const float* b, const float* c, float* y, long n) {
@@ -25,6 +45,11 @@ void Sum3(const float* a, const float* b, const float* c, float* y, long n) {
 void Sum2(const float* a, const float* b, float* y, long n) {
 #pragma omp simd
   for (long i = 0; i < n; ++i) y[i] = a[i] + b[i];
+}
+
+void Multiply(const float* x, float* y, long n) {
+#pragma omp simd
+  for (long i = 0; i < n; ++i) y[i] *= x[i];
 }
 
 void Max(const float* x, float* y, long n) {

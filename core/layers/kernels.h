@@ -5,13 +5,23 @@
 // unless they are equal.
 namespace attnd::kernels {
 
-// x = (x - mean) / sqrt(variance + epsilon) * gain + bias. Ba et al. 2016, "Layer Normalization",
+// y = (x - mean) / sqrt(variance + epsilon) * gain + bias. Ba et al. 2016, "Layer Normalization",
 // equation 4.
-void LayerNorm(float* x, long n, const float* gain, const float* bias, float epsilon);
+void LayerNorm(const float* x, float* y, long n, const float* gain, const float* bias,
+               float epsilon);
+// y = x / sqrt(mean of x^2 + epsilon) * gain. Zhang and Sennrich 2019, "Root Mean Square Layer
+// Normalization", equation 4.
+void RmsNorm(const float* x, float* y, long n, const float* gain, float epsilon);
+// Turns each pair (x[i], x[i + half]) of each of `heads` heads, 2 * half wide, by the angle whose
+// cosine and sine stand at i. Su et al. 2021, "RoFormer", equation 34, with the pairing of
+// GPT-NeoX.
+void Rotate(float* x, long heads, long half, const float* cosines, const float* sines);
 // y = a + b + c.
 void Sum3(const float* a, const float* b, const float* c, float* y, long n);
 // y = a + b.
 void Sum2(const float* a, const float* b, float* y, long n);
+// y *= x.
+void Multiply(const float* x, float* y, long n);
 // y = max(y, x).
 void Max(const float* x, float* y, long n);
 // y *= factor.

@@ -14,6 +14,10 @@
 #include "core/layers/attention.h"
 #include "core/layers/embed.h"
 #include "core/layers/feed_forward.h"
+#include "core/layers/head.h"
+#include "core/layers/norm.h"
+#include "core/layers/relative_bias.h"
+#include "core/layers/rotary.h"
 #include "core/model/arch.h"
 #include "core/model/model_info.h"
 #include "core/model/task.h"
@@ -33,6 +37,8 @@ class Encoder {
   struct Options {
     int32_t batch_rows_max = 4096;  // The most rows that one Run is given.
     bool pooler = false;            // Load the pooler's weights.
+    bool head = false;              // Load the head that the ArchSpec describes.
+    int32_t projection = 0;         // Load a projection of this width; 0: there is none.
   };
   static absl::StatusOr<std::unique_ptr<const Encoder>> Load(const ArchSpec& arch,
                                                              const Options& options,
@@ -48,7 +54,8 @@ class Encoder {
     friend class Encoder;
     Workspace workspace_;
     PackedBatch batch_;
-    std::vector<std::shared_ptr<const AttentionKernels>> attention_;  // One for each sequence.
+    // One for each sequence; of local layers too, where the model has those.
+    std::vector<std::shared_ptr<const AttentionKernels>> attention_, local_attention_;
   };
 
   // Runs the tasks as one packed batch and fills their outputs, which have their sizes. A task's
@@ -63,8 +70,9 @@ class Encoder {
 
  private:
   struct Layer {
+    bool local = false;
     Linear qkv, out;
-    Norm attention_norm;
+    std::optional<Norm> attention_norm;
     FeedForward ffn;
     Norm ffn_norm;
   };
@@ -72,19 +80,36 @@ class Encoder {
 
   Encoder(const ArchSpec& arch, const Options& options);
   size_t WorkspaceBytes() const;
+  absl::Status Prepare(std::span<EncodeTask* const> tasks, Scratch& scratch) const;
   void EmbedBatch(std::span<EncodeTask* const> tasks, const PackedBatch& batch, Matrix x) const;
-  void RunLayer(const Layer& layer, Scratch& scratch, Matrix x) const;
-  void Attend(Scratch& scratch, ConstMatrix qkv, Matrix context) const;
-  void Pool(std::span<EncodeTask* const> tasks, Scratch& scratch, ConstMatrix x) const;
+  void RunLayer(int32_t index, std::span<EncodeTask* const> tasks, Scratch& scratch,
+                Matrix x) const;
+  void RunAttention(int32_t index, std::span<EncodeTask* const> tasks, Scratch& scratch,
+                    ConstMatrix x, Matrix residual) const;
+  void Attend(int32_t index, std::span<EncodeTask* const> tasks, Scratch& scratch, Matrix qkv,
+              Matrix context) const;
+
+  // encoder_outputs.cc: what tasks want of the rows.
+  void TakeHidden(std::span<EncodeTask* const> tasks, const PackedBatch& batch, int32_t layer,
+                  ConstMatrix x) const;
+  void TakeOutputs(std::span<EncodeTask* const> tasks, Scratch& scratch, ConstMatrix x) const;
   void RunPooler(std::span<EncodeTask* const> tasks, Scratch& scratch, ConstMatrix x) const;
+  void RunSequenceHead(std::span<EncodeTask* const> tasks, Scratch& scratch, ConstMatrix x) const;
+  void RunRowHeads(EncodeTask& task, ConstMatrix rows, Workspace& workspace) const;
 
   ArchSpec arch_;
   Options options_;
   std::unique_ptr<DenseKernelCache> dense_kernels_;
   std::unique_ptr<AttentionKernelCache> attention_kernels_;
+  std::unique_ptr<AttentionKernelCache> local_attention_kernels_;  // Null without local layers.
   std::optional<Embed> embed_;
+  std::optional<RelativeBias> relative_bias_;
+  std::optional<Rotary> rotary_, local_rotary_;
   std::vector<Layer> layers_;
+  std::optional<Norm> final_norm_;
   std::optional<Linear> pooler_;
+  std::optional<Head> head_;
+  std::optional<Head> projection_;
 };
 
 }  // namespace attnd

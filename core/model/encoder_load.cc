@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <optional>
 #include <utility>
 
 #include "core/base/check.h"
@@ -25,6 +26,8 @@ onednn::Epilogue EpilogueOf(Activation activation) {
       return onednn::Epilogue::kGeluTanh;
     case Activation::kRelu:
       return onednn::Epilogue::kRelu;
+    case Activation::kSilu:
+      return onednn::Epilogue::kSilu;
     case Activation::kTanh:
       return onednn::Epilogue::kTanh;
   }
@@ -37,28 +40,27 @@ onednn::Epilogue EpilogueOf(Activation activation) {
 class Encoder::Loader {
  public:
   Loader(Encoder& encoder, TensorReader read)
-      : encoder_(encoder), arch_(encoder.arch_), read_(read) {}
+      : encoder_(encoder), arch_(encoder.arch_), stack_(encoder.arch_.encoder), read_(read) {}
 
   absl::Status LoadAll() {
     RETURN_IF_ERROR(LoadEmbed());
-    encoder_.layers_.reserve(static_cast<size_t>(arch_.encoder.layers));
-    for (int32_t i = 0; i < arch_.encoder.layers; ++i) {
-      RETURN_IF_ERROR(LoadLayer(StrCat("encoder.", i, ".")));
+    RETURN_IF_ERROR(LoadPositions());
+    encoder_.layers_.reserve(static_cast<size_t>(stack_.layers));
+    for (int32_t i = 0; i < stack_.layers; ++i) RETURN_IF_ERROR(LoadLayer(i));
+    if (stack_.final_norm) {
+      ASSIGN_OR_RETURN(encoder_.final_norm_, LoadNorm("encoder.norm", stack_.norm_bias));
     }
     if (encoder_.options_.pooler) {
-      ASSIGN_OR_RETURN(encoder_.pooler_,
-                       LoadLinear("pooler", {arch_.hidden, arch_.hidden, onednn::Epilogue::kTanh}));
+      ASSIGN_OR_RETURN(
+          encoder_.pooler_,
+          LoadLinear("pooler", {arch_.hidden, arch_.hidden, onednn::Epilogue::kTanh}, Bias::kYes));
     }
-    for (int32_t length = 1; length <= std::min(kWarmLengths, LengthMax()); ++length) {
-      RETURN_IF_ERROR(encoder_.attention_kernels_->Get(length).status());
-    }
-    // The longest must work too, and is better refused now than by a request.
-    return encoder_.attention_kernels_->Get(LengthMax()).status();
+    if (encoder_.options_.head) RETURN_IF_ERROR(LoadHead());
+    if (encoder_.options_.projection > 0) RETURN_IF_ERROR(LoadProjection());
+    return WarmAttention();
   }
 
  private:
-  int32_t LengthMax() const { return arch_.embed.positions - arch_.embed.position_offset; }
-
   absl::StatusOr<std::vector<float>> Read(std::string_view name, std::vector<int64_t> shape) {
     int64_t size = 1;
     for (const int64_t extent : shape) size *= extent;
@@ -75,42 +77,84 @@ class Encoder::Loader {
     return table;
   }
 
-  absl::StatusOr<Norm> LoadNorm(std::string_view name) {
+  absl::StatusOr<std::vector<float>> ReadBias(std::string_view name, int64_t size, Bias bias) {
+    if (bias == Bias::kNo) return std::vector<float>(static_cast<size_t>(size));
+    return Read(StrCat(name, ".bias"), {size});
+  }
+
+  absl::StatusOr<Norm> LoadNorm(std::string_view name, Bias with_bias) {
     ASSIGN_OR_RETURN(auto gain, Read(StrCat(name, ".weight"), {arch_.hidden}));
-    ASSIGN_OR_RETURN(auto bias, Read(StrCat(name, ".bias"), {arch_.hidden}));
+    if (stack_.norm == NormKind::kRms) return Norm::Rms(std::move(gain), arch_.norm_epsilon);
+    ASSIGN_OR_RETURN(auto bias, ReadBias(name, arch_.hidden, with_bias));
     return Norm(std::move(gain), std::move(bias), arch_.norm_epsilon);
   }
 
-  absl::StatusOr<Linear> LoadLinear(std::string_view name, const DenseKernels::Shape& shape) {
+  absl::StatusOr<Linear> LoadLinear(std::string_view name, const DenseKernels::Shape& shape,
+                                    Bias with_bias) {
     ASSIGN_OR_RETURN(const DenseKernels* kernels, encoder_.dense_kernels_->Get(shape));
     ASSIGN_OR_RETURN(const auto weight, Read(StrCat(name, ".weight"), {shape.out, shape.in}));
-    ASSIGN_OR_RETURN(const auto bias, Read(StrCat(name, ".bias"), {shape.out}));
+    ASSIGN_OR_RETURN(const auto bias, ReadBias(name, shape.out, with_bias));
     return Linear(kernels, weight, bias);
   }
 
   absl::Status LoadEmbed() {
+    const EmbedSpec& spec = arch_.embed;
     Embed::Tables tables;
     ASSIGN_OR_RETURN(tables.tokens, ReadTable("embed.tokens.weight", arch_.vocabulary));
-    ASSIGN_OR_RETURN(tables.positions, ReadTable("embed.positions.weight", arch_.embed.positions));
-    ASSIGN_OR_RETURN(tables.types, ReadTable("embed.types.weight", arch_.embed.token_types));
-    ASSIGN_OR_RETURN(Norm norm, LoadNorm("embed.norm"));
-    encoder_.embed_.emplace(std::move(tables), arch_.hidden, arch_.embed.position_offset,
+    if (spec.positions > 0) {
+      ASSIGN_OR_RETURN(tables.positions, ReadTable("embed.positions.weight", spec.positions));
+    }
+    if (spec.token_types > 0) {
+      ASSIGN_OR_RETURN(tables.types, ReadTable("embed.types.weight", spec.token_types));
+    }
+    std::optional<Norm> norm;
+    if (spec.norm) {
+      ASSIGN_OR_RETURN(norm, LoadNorm("embed.norm", stack_.norm_bias));
+    }
+    encoder_.embed_.emplace(std::move(tables),
+                            Embed::Spec{.hidden = arch_.hidden,
+                                        .position_offset = spec.position_offset,
+                                        .unplaced_token = spec.unplaced_token},
                             std::move(norm));
+    return absl::OkStatus();
+  }
+
+  // What attention knows of positions.
+  absl::Status LoadPositions() {
+    if (stack_.relative.buckets > 0) {
+      ASSIGN_OR_RETURN(const auto weight, Read("encoder.relative_bias.weight",
+                                               {stack_.relative.buckets, stack_.heads}));
+      encoder_.relative_bias_.emplace(
+          RelativeBias::Spec{.heads = stack_.heads,
+                             .buckets = stack_.relative.buckets,
+                             .distance_max = stack_.relative.distance_max,
+                             .positions = arch_.length_max},
+          weight);
+    }
+    const auto rotary = [this](float theta) {
+      return Rotary({.heads = stack_.heads,
+                     .head_size = stack_.head_size,
+                     .positions = arch_.length_max,
+                     .theta = theta});
+    };
+    if (stack_.theta > 0) encoder_.rotary_ = rotary(stack_.theta);
+    if (stack_.local_theta > 0) encoder_.local_rotary_ = rotary(stack_.local_theta);
     return absl::OkStatus();
   }
 
   // Q, K and V side by side, one matrix; Q carries the scale 1/sqrt(head size), so that scores need
   // no pass of their own for it. With a head size that is a power of 4 this changes no bit.
   absl::StatusOr<Linear> LoadQkv(const std::string& prefix) {
-    const int64_t hidden = arch_.hidden;
+    const int64_t hidden = arch_.hidden, width = stack_.width();
     ASSIGN_OR_RETURN(const DenseKernels* kernels,
-                     encoder_.dense_kernels_->Get({hidden, 3 * hidden, onednn::Epilogue::kNone}));
+                     encoder_.dense_kernels_->Get({hidden, 3 * width, onednn::Epilogue::kNone}));
     std::vector<float> weight, bias;
-    weight.reserve(static_cast<size_t>(3 * hidden * hidden));
-    const float scale = 1.0f / std::sqrt(static_cast<float>(arch_.encoder.head_size));
+    weight.reserve(static_cast<size_t>(3 * width * hidden));
+    const float scale =
+        stack_.scaled ? 1.0f / std::sqrt(static_cast<float>(stack_.head_size)) : 1.0f;
     for (const char* part : {"q", "k", "v"}) {
-      ASSIGN_OR_RETURN(auto w, Read(StrCat(prefix, part, ".weight"), {hidden, hidden}));
-      ASSIGN_OR_RETURN(auto b, Read(StrCat(prefix, part, ".bias"), {hidden}));
+      ASSIGN_OR_RETURN(auto w, Read(StrCat(prefix, part, ".weight"), {width, hidden}));
+      ASSIGN_OR_RETURN(auto b, ReadBias(prefix + part, width, stack_.attention_bias));
       if (*part == 'q') {
         for (float& value : w) value *= scale;
         for (float& value : b) value *= scale;
@@ -121,32 +165,117 @@ class Encoder::Loader {
     return Linear(kernels, weight, bias);
   }
 
-  absl::Status LoadLayer(const std::string& prefix) {
-    const int64_t hidden = arch_.hidden, inner = arch_.encoder.inner;
-    constexpr auto kAdd = onednn::Epilogue::kAddToOutput;
+  absl::StatusOr<FeedForward> LoadFeedForward(const std::string& prefix) {
+    const int64_t hidden = arch_.hidden, inner = stack_.inner;
+    const Bias bias = stack_.ffn_bias;
+    ASSIGN_OR_RETURN(
+        Linear up, LoadLinear(prefix + "up", {hidden, inner, EpilogueOf(stack_.activation)}, bias));
+    std::optional<Linear> gate;
+    if (stack_.gated) {
+      ASSIGN_OR_RETURN(gate,
+                       LoadLinear(prefix + "gate", {hidden, inner, onednn::Epilogue::kNone}, bias));
+    }
+    ASSIGN_OR_RETURN(
+        Linear down,
+        LoadLinear(prefix + "down", {inner, hidden, onednn::Epilogue::kAddToOutput}, bias));
+    return FeedForward(std::move(up), std::move(gate), std::move(down));
+  }
+
+  absl::Status LoadLayer(int32_t index) {
+    const std::string prefix = StrCat("encoder.", index, ".");
     ASSIGN_OR_RETURN(Linear qkv, LoadQkv(prefix + "attention."));
-    ASSIGN_OR_RETURN(Linear out, LoadLinear(prefix + "attention.out", {hidden, hidden, kAdd}));
-    ASSIGN_OR_RETURN(Norm attention_norm, LoadNorm(prefix + "attention.norm"));
-    ASSIGN_OR_RETURN(Linear up, LoadLinear(prefix + "ffn.up",
-                                           {hidden, inner, EpilogueOf(arch_.encoder.activation)}));
-    ASSIGN_OR_RETURN(Linear down, LoadLinear(prefix + "ffn.down", {inner, hidden, kAdd}));
-    ASSIGN_OR_RETURN(Norm ffn_norm, LoadNorm(prefix + "ffn.norm"));
-    encoder_.layers_.push_back({std::move(qkv), std::move(out), std::move(attention_norm),
-                                FeedForward(std::move(up), std::move(down)), std::move(ffn_norm)});
+    ASSIGN_OR_RETURN(Linear out,
+                     LoadLinear(prefix + "attention.out",
+                                {stack_.width(), arch_.hidden, onednn::Epilogue::kAddToOutput},
+                                stack_.attention_bias));
+    std::optional<Norm> attention_norm;
+    if (index > 0 || stack_.first_norm) {
+      ASSIGN_OR_RETURN(attention_norm, LoadNorm(prefix + "attention.norm", stack_.norm_bias));
+    }
+    ASSIGN_OR_RETURN(FeedForward ffn, LoadFeedForward(prefix + "ffn."));
+    ASSIGN_OR_RETURN(Norm ffn_norm, LoadNorm(prefix + "ffn.norm", stack_.norm_bias));
+    encoder_.layers_.push_back({stack_.is_local(index), std::move(qkv), std::move(out),
+                                std::move(attention_norm), std::move(ffn), std::move(ffn_norm)});
+    return absl::OkStatus();
+  }
+
+  // The output layer as slabs, the last one filled up with zeros. `weight` is [outputs, hidden].
+  absl::StatusOr<std::vector<Linear>> MakeSlabs(std::span<const float> weight,
+                                                std::span<const float> bias) {
+    const int64_t hidden = arch_.hidden, outputs = static_cast<int64_t>(bias.size());
+    const int64_t slab = Head::SlabOutputs(outputs);
+    ASSIGN_OR_RETURN(const DenseKernels* kernels,
+                     encoder_.dense_kernels_->Get({hidden, slab, onednn::Epilogue::kNone}));
+    std::vector<Linear> slabs;
+    for (int64_t first = 0; first < outputs; first += slab) {
+      const int64_t count = std::min(slab, outputs - first);
+      std::vector<float> w(static_cast<size_t>(slab * hidden)), b(static_cast<size_t>(slab));
+      std::copy_n(weight.begin() + first * hidden, count * hidden, w.begin());
+      std::copy_n(bias.begin() + first, count, b.begin());
+      slabs.emplace_back(kernels, w, b);
+    }
+    return slabs;
+  }
+
+  absl::Status LoadHead() {
+    const HeadSpec& spec = arch_.head;
+    Head::Layers layers;
+    if (spec.dense) {
+      ASSIGN_OR_RETURN(
+          layers.dense,
+          LoadLinear("head.dense", {arch_.hidden, arch_.hidden, EpilogueOf(spec.activation)},
+                     spec.dense_bias));
+    }
+    if (spec.norm) {
+      ASSIGN_OR_RETURN(layers.norm, LoadNorm("head.norm", spec.norm_bias));
+    }
+    ASSIGN_OR_RETURN(const auto bias, ReadBias("head.out", spec.outputs, spec.out_bias));
+    if (spec.tied) {
+      ASSIGN_OR_RETURN(layers.slabs, MakeSlabs(encoder_.embed_->tokens(), bias));
+    } else {
+      ASSIGN_OR_RETURN(const auto weight, Read("head.out.weight", {spec.outputs, arch_.hidden}));
+      ASSIGN_OR_RETURN(layers.slabs, MakeSlabs(weight, bias));
+    }
+    encoder_.head_.emplace(std::move(layers), spec.outputs);
+    return absl::OkStatus();
+  }
+
+  absl::Status LoadProjection() {
+    const int32_t width = encoder_.options_.projection;
+    ASSIGN_OR_RETURN(const auto weight, Read("projection.weight", {width, arch_.hidden}));
+    ASSIGN_OR_RETURN(auto slabs, MakeSlabs(weight, std::vector<float>(static_cast<size_t>(width))));
+    encoder_.projection_.emplace(Head::Layers{.slabs = std::move(slabs)}, width);
+    return absl::OkStatus();
+  }
+
+  absl::Status WarmAttention() {
+    for (const auto* cache :
+         {encoder_.attention_kernels_.get(), encoder_.local_attention_kernels_.get()}) {
+      if (cache == nullptr) continue;
+      for (int32_t length = 1; length <= std::min(kWarmLengths, arch_.length_max); ++length) {
+        RETURN_IF_ERROR(cache->Get(length).status());
+      }
+      // The longest must work too, and is better refused now than by a request.
+      RETURN_IF_ERROR(cache->Get(arch_.length_max).status());
+    }
     return absl::OkStatus();
   }
 
   Encoder& encoder_;
   const ArchSpec& arch_;
+  const StackSpec& stack_;
   TensorReader read_;
 };
 
 Encoder::Encoder(const ArchSpec& arch, const Options& options)
-    : arch_(arch),
-      options_(options),
-      dense_kernels_(std::make_unique<DenseKernelCache>()),
-      attention_kernels_(
-          std::make_unique<AttentionKernelCache>(arch.encoder.heads, arch.encoder.head_size)) {}
+    : arch_(arch), options_(options), dense_kernels_(std::make_unique<DenseKernelCache>()) {
+  const StackSpec& stack = arch_.encoder;
+  AttentionKernels::Shape shape{.heads = stack.heads, .head_size = stack.head_size};
+  attention_kernels_ = std::make_unique<AttentionKernelCache>(shape);
+  if (stack.local_layers.empty()) return;
+  shape.window = stack.window;
+  local_attention_kernels_ = std::make_unique<AttentionKernelCache>(shape);
+}
 
 absl::StatusOr<std::unique_ptr<const Encoder>> Encoder::Load(const ArchSpec& arch,
                                                              const Options& options,
@@ -160,19 +289,29 @@ absl::StatusOr<std::unique_ptr<const Encoder>> Encoder::Load(const ArchSpec& arc
 
 size_t Encoder::WorkspaceBytes() const {
   const auto floats = [](int64_t count) { return static_cast<size_t>(count) * sizeof(float) + 64; };
+  const StackSpec& stack = arch_.encoder;
   const int64_t rows = RoundUpRows(options_.batch_rows_max);
   const int64_t hidden = arch_.hidden;
-  const size_t x = floats(rows * hidden);
-  // Attention and the feed-forward half take turns.
-  const size_t attention = floats(rows * 3 * hidden) + floats(rows * hidden) +
+  size_t x = floats(rows * hidden);
+  if (stack.norm_at == NormAt::kBefore) x += floats(rows * hidden);
+  // Attention, the feed-forward half and what follows the layers take turns.
+  const size_t attention = floats(rows * 3 * stack.width()) + floats(rows * stack.width()) +
                            AttentionKernels::WorkspaceBytesMax(options_.batch_rows_max);
-  const size_t ffn = floats(std::min(rows, FeedForward::kTileRows) * arch_.encoder.inner);
+  const size_t ffn = FeedForward::WorkspaceBytes(rows, stack.inner, stack.gated);
   const size_t pooler = 2 * floats(kRowStep * hidden);
-  return x + std::max({attention, ffn, pooler}) + dense_kernels_->scratchpad_bytes() + 64;
+  const int64_t outputs = head_ ? head_->outputs() : 0;
+  const size_t head =
+      Head::WorkspaceBytes(hidden, std::max<int64_t>(outputs, hidden)) +
+      floats(Head::kTileRows * hidden) + floats(rows) +
+      (arch_.head.kind == HeadKind::kSequenceLabels ? floats(Head::kTileRows * outputs) : 0);
+  return x + std::max({attention, ffn, pooler, head}) + dense_kernels_->scratchpad_bytes() + 64;
 }
 
 size_t Encoder::weight_bytes() const {
-  size_t bytes = embed_->bytes() + (pooler_ ? pooler_->bytes() : 0);
+  size_t bytes = embed_->bytes() + (pooler_ ? pooler_->bytes() : 0) + (head_ ? head_->bytes() : 0) +
+                 (projection_ ? projection_->bytes() : 0) +
+                 (relative_bias_ ? relative_bias_->bytes() : 0) + (rotary_ ? rotary_->bytes() : 0) +
+                 (local_rotary_ ? local_rotary_->bytes() : 0);
   for (const Layer& layer : layers_) {
     bytes += layer.qkv.bytes() + layer.out.bytes() + layer.ffn.bytes();
   }
@@ -190,7 +329,7 @@ std::vector<KernelChoice> Encoder::Kernels() const {
   dense("attention.out", layer.out);
   dense("ffn.up", layer.ffn.up());
   dense("ffn.down", layer.ffn.down());
-  const auto attention = attention_kernels_->Get(std::min(kWarmLengths, arch_.embed.positions));
+  const auto attention = attention_kernels_->Get(std::min(kWarmLengths, arch_.length_max));
   if (attention.ok()) {
     const char* reason = "one call a sequence, by its own length";
     kernels.push_back(

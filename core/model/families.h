@@ -16,6 +16,7 @@ inline constexpr int32_t kLayersMax = 256;
 inline constexpr int32_t kVocabularyMax = 1 << 24;
 inline constexpr int32_t kPositionsMax = 1 << 16;
 inline constexpr int32_t kTokenTypesMax = 1024;
+inline constexpr int32_t kLabelsMax = 4096;
 
 // The architecture that a config.json of transformers 4.x or 5.x describes. An error names the
 // field: a model_type that no family has, a value out of range, or a setting that would give other

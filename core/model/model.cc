@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/base/check.h"
 #include "core/base/memory_limit.h"
 #include "core/base/status_macros.h"
 #include "core/base/strings.h"
@@ -28,11 +29,15 @@ ModelInfo Describe(const ModelConfig& config, const Weights& weights, const Name
       .heads = arch.encoder.heads,
       .vocabulary = arch.vocabulary,
       .token_types = arch.embed.token_types,
-      .length_max = arch.embed.positions - arch.embed.position_offset,
+      .length_max = arch.length_max,
       .length_default = config.length_default,
       .pooling = config.pooling,
       .normalize = config.normalize,
       .has_pooler = named.has_pooler(),
+      .head = named.has_head() ? arch.head.kind : HeadKind::kNone,
+      .labels = named.has_head() ? arch.labels : std::vector<std::string>(),
+      .score_function = named.has_head() ? arch.score_function : ScoreFunction::kNone,
+      .projection = named.projection(),
       .dtype = std::string(kPrecision),
       .checkpoint_dtype = std::string(weights.checkpoint_type()),
       .leftovers = named.leftovers(),
@@ -58,7 +63,9 @@ absl::StatusOr<std::unique_ptr<const Model>> Model::Load(const ModelDir& dir,
       std::unique_ptr<const Encoder> encoder,
       Encoder::Load(config.arch,
                     {.batch_rows_max = std::max(options.batch_rows_max, info.length_max),
-                     .pooler = info.has_pooler},
+                     .pooler = info.has_pooler,
+                     .head = named.has_head(),
+                     .projection = info.projection},
                     [&](std::string_view name, std::span<const int64_t> shape,
                         std::span<float> out) { return named.Read(name, shape, out); }));
   info.version = digest.substr(0, kVersionDigits);
@@ -69,11 +76,39 @@ absl::StatusOr<std::unique_ptr<const Model>> Model::Load(const ModelDir& dir,
 
 void Model::SizeOutputs(EncodeTask& task) const {
   const auto hidden = static_cast<size_t>(info_.hidden);
-  const size_t rows_size =
-      task.embeddings.empty() ? task.ids.size() * hidden : task.embeddings.size();
-  task.rows_out.resize(task.return_rows ? rows_size : 0);
-  task.pooled_out.resize(task.pooling ? hidden : 0);
-  task.hidden_out.resize(task.hidden_layers.size() * rows_size);
+  const size_t rows = task.embeddings.empty() ? task.ids.size() : task.embeddings.size() / hidden;
+  const auto size = [](std::vector<float>& out, bool wanted, size_t count) {
+    out.resize(wanted ? count : 0);
+  };
+  size(task.rows_out, task.return_rows, rows * hidden);
+  size(task.pooled_out, task.pooling.has_value(), hidden);
+  size(task.hidden_out, true, task.hidden_layers.size() * rows * hidden);
+  const size_t heads =
+      task.attention_heads.empty() ? static_cast<size_t>(info_.heads) : task.attention_heads.size();
+  const size_t attention = task.attention_layers.size() * heads * rows * rows;
+  size(task.attention_weights_out, task.return_attention_weights, attention);
+  size(task.attention_scores_out, task.return_attention_scores, attention);
+  size(task.logits_out, task.return_logits, LogitsSize(task, rows));
+  size(task.sparse_out, task.return_sparse, static_cast<size_t>(info_.vocabulary));
+  const auto projected =
+      static_cast<size_t>(info_.projection > 0 ? info_.projection : info_.hidden);
+  size(task.projection_out, task.return_projection, rows * projected);
+}
+
+size_t Model::LogitsSize(const EncodeTask& task, size_t rows) const {
+  switch (info_.head) {
+    case HeadKind::kNone:
+      return 0;
+    case HeadKind::kSequenceLabels:
+      return info_.labels.size();
+    case HeadKind::kTokenLabels:
+      return rows * info_.labels.size();
+    case HeadKind::kSpan:
+      return rows * 2;
+    case HeadKind::kVocabulary:
+      return task.logit_rows.size() * static_cast<size_t>(info_.vocabulary);
+  }
+  CHECK_THAT(false);
 }
 
 }  // namespace attnd

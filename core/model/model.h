@@ -31,6 +31,8 @@ class Model {
   void SizeOutputs(EncodeTask& task) const;
 
  private:
+  size_t LogitsSize(const EncodeTask& task, size_t rows) const;
+
   Model(ModelInfo info, std::unique_ptr<const Encoder> encoder)
       : info_(std::move(info)), encoder_(std::move(encoder)) {}
 

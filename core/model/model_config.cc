@@ -142,7 +142,7 @@ absl::StatusOr<ModelConfig> ReadModelConfig(const ModelDir& dir) {
   ModelConfig config;
   ASSIGN_OR_RETURN(const Json json, ReadJson(dir, "config.json", config));
   ASSIGN_OR_RETURN(config.arch, DescribeArch(json, "config.json"));
-  config.length_default = config.arch.embed.positions;
+  config.length_default = config.arch.length_max;
   if (dir.Has(kModulesFile)) RETURN_IF_ERROR(ReadModules(dir, config));
   if (dir.Has(kTransformerFile)) RETURN_IF_ERROR(ReadTransformerSettings(dir, config));
   std::sort(config.files.begin(), config.files.end());

@@ -1,5 +1,7 @@
 #include "core/model/weight_names.h"
 
+#include <algorithm>
+#include <iterator>
 #include <optional>
 #include <set>
 #include <utility>
@@ -42,28 +44,60 @@ void Replace(std::string& text, std::string_view what, std::string_view by) {
   if (const size_t at = text.find(what); at != std::string::npos) text.replace(at, what.size(), by);
 }
 
-std::string Translate(std::span<const NameRule> rules, std::string_view ours) {
-  for (const NameRule& rule : rules) {
-    if (const std::optional<Match> match = MatchRule(rule.ours, ours)) {
-      std::string theirs(rule.theirs);
-      Replace(theirs, "{i}", match->layer);
-      Replace(theirs, "*", match->ending);
-      return theirs;
-    }
+// Their name, without a prefix, if the rule is about ours.
+std::optional<std::string> Translate(const NameRule& rule, std::string_view ours) {
+  const std::optional<Match> match = MatchRule(rule.ours, ours);
+  if (!match) return std::nullopt;
+  std::string theirs(rule.theirs);
+  Replace(theirs, "{i}", match->layer);
+  Replace(theirs, "*", match->ending);
+  return theirs;
+}
+
+std::string WithPrefix(std::string_view prefix, std::string_view name) {
+  return name.starts_with('/') ? std::string(name.substr(1)) : StrCat(prefix, name);
+}
+
+// Checkpoints converted from TensorFlow call a norm's weight gamma, and its bias beta.
+std::string OldName(std::string name) {
+  for (const auto& [ending, old] :
+       {std::pair("LayerNorm.weight", "LayerNorm.gamma"), {"LayerNorm.bias", "LayerNorm.beta"}}) {
+    if (name.ends_with(ending)) Replace(name, ending, old);
   }
-  CHECK_THAT(false && "a name that the family's table lacks");
-  return {};
+  return name;
 }
 
 void AddDense(std::vector<ExpectedTensor>& tensors, const std::string& name, int64_t out,
-              int64_t in) {
+              int64_t in, Bias bias) {
   tensors.push_back({StrCat(name, ".weight"), {out, in}});
-  tensors.push_back({StrCat(name, ".bias"), {out}});
+  if (bias == Bias::kYes) tensors.push_back({StrCat(name, ".bias"), {out}});
 }
 
-void AddNorm(std::vector<ExpectedTensor>& tensors, const std::string& name, int64_t size) {
+void AddNorm(std::vector<ExpectedTensor>& tensors, const std::string& name, int64_t size,
+             Bias bias) {
   tensors.push_back({StrCat(name, ".weight"), {size}});
-  tensors.push_back({StrCat(name, ".bias"), {size}});
+  if (bias == Bias::kYes) tensors.push_back({StrCat(name, ".bias"), {size}});
+}
+
+void AddLayer(std::vector<ExpectedTensor>& tensors, const ArchSpec& arch, int32_t index) {
+  const StackSpec& stack = arch.encoder;
+  const int64_t hidden = arch.hidden, inner = stack.inner, width = stack.width();
+  const std::string layer = StrCat("encoder.", index, ".");
+  for (const char* part : {"q", "k", "v"}) {
+    AddDense(tensors, StrCat(layer, "attention.", part), width, hidden, stack.attention_bias);
+  }
+  AddDense(tensors, layer + "attention.out", hidden, width, stack.attention_bias);
+  if (index > 0 || stack.first_norm) {
+    AddNorm(tensors, layer + "attention.norm", hidden, stack.norm_bias);
+  }
+  AddDense(tensors, layer + "ffn.up", inner, hidden, stack.ffn_bias);
+  if (stack.gated) AddDense(tensors, layer + "ffn.gate", inner, hidden, stack.ffn_bias);
+  AddDense(tensors, layer + "ffn.down", hidden, inner, stack.ffn_bias);
+  AddNorm(tensors, layer + "ffn.norm", hidden, stack.norm_bias);
+}
+
+void MoveTo(std::vector<ExpectedTensor>& all, std::vector<ExpectedTensor> tensors) {
+  std::move(tensors.begin(), tensors.end(), std::back_inserter(all));
 }
 
 uint64_t BytesAsFloat(const std::vector<ExpectedTensor>& tensors) {
@@ -81,94 +115,137 @@ uint64_t BytesAsFloat(const std::vector<ExpectedTensor>& tensors) {
 
 std::vector<ExpectedTensor> RequiredTensors(const ArchSpec& arch) {
   const int64_t hidden = arch.hidden;
-  const int64_t inner = arch.encoder.inner;
-  const int64_t attention = int64_t{arch.encoder.heads} * arch.encoder.head_size;
+  const StackSpec& stack = arch.encoder;
   std::vector<ExpectedTensor> tensors;
   tensors.push_back({"embed.tokens.weight", {arch.vocabulary, hidden}});
-  tensors.push_back({"embed.positions.weight", {arch.embed.positions, hidden}});
+  if (arch.embed.positions > 0)
+    tensors.push_back({"embed.positions.weight", {arch.embed.positions, hidden}});
   if (arch.embed.token_types > 0)
     tensors.push_back({"embed.types.weight", {arch.embed.token_types, hidden}});
-  AddNorm(tensors, "embed.norm", hidden);
-  for (int32_t i = 0; i < arch.encoder.layers; ++i) {
-    const std::string layer = StrCat("encoder.", i, ".");
-    AddDense(tensors, layer + "attention.q", attention, hidden);
-    AddDense(tensors, layer + "attention.k", attention, hidden);
-    AddDense(tensors, layer + "attention.v", attention, hidden);
-    AddDense(tensors, layer + "attention.out", hidden, attention);
-    AddNorm(tensors, layer + "attention.norm", hidden);
-    AddDense(tensors, layer + "ffn.up", inner, hidden);
-    AddDense(tensors, layer + "ffn.down", hidden, inner);
-    AddNorm(tensors, layer + "ffn.norm", hidden);
-  }
+  if (arch.embed.norm) AddNorm(tensors, "embed.norm", hidden, stack.norm_bias);
+  if (stack.relative.buckets > 0)
+    tensors.push_back({"encoder.relative_bias.weight", {stack.relative.buckets, stack.heads}});
+  for (int32_t i = 0; i < stack.layers; ++i) AddLayer(tensors, arch, i);
+  if (stack.final_norm) AddNorm(tensors, "encoder.norm", hidden, stack.norm_bias);
   return tensors;
 }
 
 std::vector<ExpectedTensor> PoolerTensors(const ArchSpec& arch) {
   std::vector<ExpectedTensor> tensors;
-  AddDense(tensors, "pooler", arch.hidden, arch.hidden);
+  if (arch.pooler) AddDense(tensors, "pooler", arch.hidden, arch.hidden, Bias::kYes);
+  return tensors;
+}
+
+std::vector<ExpectedTensor> HeadTensors(const ArchSpec& arch) {
+  const HeadSpec& head = arch.head;
+  std::vector<ExpectedTensor> tensors;
+  if (head.kind == HeadKind::kNone) return tensors;
+  if (!head.tied) tensors.push_back({"head.out.weight", {head.outputs, arch.hidden}});
+  if (head.out_bias == Bias::kYes) tensors.push_back({"head.out.bias", {head.outputs}});
+  if (head.dense) AddDense(tensors, "head.dense", arch.hidden, arch.hidden, head.dense_bias);
+  if (head.norm) AddNorm(tensors, "head.norm", arch.hidden, head.norm_bias);
   return tensors;
 }
 
 absl::StatusOr<NamedWeights> NamedWeights::Open(const ArchSpec& arch, const Weights& weights,
                                                 uint64_t bytes_max) {
-  NamedWeights named(arch.names, weights);
+  NamedWeights named(arch, weights);
   std::vector<ExpectedTensor> expected = RequiredTensors(arch);
   // A checkpoint of another task's model holds the encoder under a prefix. Without the first tensor
   // under any, the message names it without one.
   for (const std::string_view prefix : arch.prefixes) {
-    if (weights.Has(StrCat(prefix, Translate(arch.names, expected[0].name)))) {
-      named.prefix_ = prefix;
-      break;
+    named.prefix_ = prefix;
+    if (named.CountOf({expected.data(), 1}) == 1) break;
+    named.prefix_ = {};
+  }
+  // Half a pooler is none: what is there is a leftover.
+  std::vector<ExpectedTensor> pooler = PoolerTensors(arch);
+  named.has_pooler_ = !pooler.empty() && named.CountOf(pooler) == pooler.size();
+  if (named.has_pooler_) MoveTo(expected, std::move(pooler));
+  // The first tensor of a head is its own, and says that there is one; its dense layer may be the
+  // pooler's.
+  std::vector<ExpectedTensor> head = HeadTensors(arch);
+  named.has_head_ = !head.empty() && named.CountOf({head.data(), 1}) == 1;
+  if (named.has_head_) MoveTo(expected, std::move(head));
+  if (arch.projection) {
+    const TensorEntry* entry = weights.Find(named.CheckpointName("projection.weight"));
+    if (entry != nullptr && entry->shape.size() == 2 && entry->shape[0] >= 1 &&
+        entry->shape[0] <= arch.hidden) {
+      named.projection_ = static_cast<int32_t>(entry->shape[0]);
+      expected.push_back({"projection.weight", {named.projection_, arch.hidden}});
     }
   }
-  const std::vector<ExpectedTensor> pooler = PoolerTensors(arch);
-  named.has_pooler_ = weights.Has(named.CheckpointName(pooler[0].name)) &&
-                      weights.Has(named.CheckpointName(pooler[1].name));
-  if (named.has_pooler_) expected.insert(expected.end(), pooler.begin(), pooler.end());
-
-  const uint64_t bytes = BytesAsFloat(expected);
+  uint64_t bytes = BytesAsFloat(expected);
+  // A tied head has a packed copy of the token table.
+  if (named.has_head_ && arch.head.tied)
+    bytes += BytesAsFloat({expected.begin(), expected.begin() + 1});
   if (bytes > bytes_max) {
     return absl::InvalidArgumentError(StrCat(weights.file_names()[0], ": the weights take ", bytes,
                                              " bytes of memory; the limit is ", bytes_max));
   }
-  std::set<std::string> used;
-  for (const ExpectedTensor& tensor : expected) {
-    std::string theirs = named.CheckpointName(tensor.name);
-    RETURN_IF_ERROR(weights.Check(theirs, tensor.shape));
-    used.insert(std::move(theirs));
-  }
-  uint64_t unused = 0;
-  for (std::string& name : weights.Names()) {
-    if (used.contains(name)) continue;
-    const TensorEntry& entry = *weights.Find(name);
-    unused += entry.end - entry.begin;
-    named.leftovers_.push_back(std::move(name));
-  }
-  if (unused > kLeftoverBytesMax) {
-    return absl::InvalidArgumentError(StrCat(weights.file_names()[0],
-                                             ": tensors that nothing uses take ", unused,
-                                             " bytes; the limit is ", kLeftoverBytesMax));
-  }
+  RETURN_IF_ERROR(named.CheckAll(expected));
   return named;
 }
 
-std::string NamedWeights::CheckpointName(std::string_view ours) const {
-  std::string theirs = StrCat(prefix_, Translate(rules_, ours));
-  if (weights_->Has(theirs)) return theirs;
-  // Checkpoints converted from TensorFlow call a norm's weight gamma, and its bias beta.
-  for (const auto& [ending, old] :
-       {std::pair("LayerNorm.weight", "LayerNorm.gamma"), {"LayerNorm.bias", "LayerNorm.beta"}}) {
-    if (!theirs.ends_with(ending)) continue;
-    std::string older = theirs;
-    Replace(older, ending, old);
-    if (weights_->Has(older)) return older;
-  }
-  return theirs;
+size_t NamedWeights::CountOf(std::span<const ExpectedTensor> tensors) const {
+  const auto has = [this](const ExpectedTensor& tensor) {
+    return weights_->Has(CheckpointName(tensor.name));
+  };
+  return static_cast<size_t>(std::count_if(tensors.begin(), tensors.end(), has));
 }
+
+absl::Status NamedWeights::CheckAll(std::span<const ExpectedTensor> expected) {
+  std::set<std::string> used;
+  for (const ExpectedTensor& tensor : expected) {
+    Source source = Find(tensor.name);
+    std::vector<int64_t> shape = tensor.shape;
+    shape[0] *= source.parts;
+    RETURN_IF_ERROR(weights_->Check(source.name, shape));
+    used.insert(std::move(source.name));
+  }
+  uint64_t unused = 0;
+  for (std::string& name : weights_->Names()) {
+    if (used.contains(name)) continue;
+    const TensorEntry& entry = *weights_->Find(name);
+    unused += entry.end - entry.begin;
+    leftovers_.push_back(std::move(name));
+  }
+  if (unused <= kLeftoverBytesMax) return absl::OkStatus();
+  return absl::InvalidArgumentError(StrCat(weights_->file_names()[0],
+                                           ": tensors that nothing uses take ", unused,
+                                           " bytes; the limit is ", kLeftoverBytesMax));
+}
+
+NamedWeights::Source NamedWeights::Find(std::string_view ours) const {
+  std::optional<Source> first;
+  for (const std::span<const NameRule> rules : rules_) {
+    for (const NameRule& rule : rules) {
+      const std::optional<std::string> theirs = Translate(rule, ours);
+      if (!theirs) continue;
+      const std::string name = WithPrefix(prefix_, *theirs);
+      for (const std::string& candidate : {name, OldName(name)}) {
+        if (weights_->Has(candidate)) return {candidate, rule.part, rule.parts};
+      }
+      if (!first) first = Source{name, rule.part, rule.parts};
+    }
+  }
+  CHECK_THAT(first.has_value() && "a name that the family's tables lack");
+  return *first;
+}
+
+std::string NamedWeights::CheckpointName(std::string_view ours) const { return Find(ours).name; }
 
 absl::Status NamedWeights::Read(std::string_view ours, std::span<const int64_t> shape,
                                 std::span<float> out) const {
-  return weights_->Read(CheckpointName(ours), shape, out);
+  const Source source = Find(ours);
+  if (source.parts == 1) return weights_->Read(source.name, shape, out);
+  std::vector<int64_t> whole(shape.begin(), shape.end());
+  whole[0] *= source.parts;
+  std::vector<float> values(out.size() * static_cast<size_t>(source.parts));
+  RETURN_IF_ERROR(weights_->Read(source.name, whole, values));
+  std::copy_n(values.begin() + static_cast<int64_t>(out.size()) * source.part, out.size(),
+              out.begin());
+  return absl::OkStatus();
 }
 
 }  // namespace attnd

@@ -2,6 +2,8 @@
 
 #include <cstdint>
 
+#include "core/base/packed_batch.h"
+
 namespace attnd {
 
 // A view of f32 rows in row-major order; `stride` elements from one row to the next. The owner must
@@ -25,5 +27,13 @@ struct Matrix {
   // A Matrix serves wherever one is only read. NOLINTNEXTLINE(google-explicit-constructor)
   operator ConstMatrix() const { return {data, rows, columns, stride}; }
 };
+
+// The rows of one sequence of a batch.
+inline Matrix Part(Matrix x, PackedBatch::Rows rows) {
+  return {x.row(rows.begin), rows.count(), x.columns, x.stride};
+}
+inline ConstMatrix Part(ConstMatrix x, PackedBatch::Rows rows) {
+  return {x.row(rows.begin), rows.count(), x.columns, x.stride};
+}
 
 }  // namespace attnd

@@ -37,11 +37,11 @@ memory::desc Strided(const View3& view) {
                       Dims(view.strides.begin(), view.strides.end()));
 }
 
-void AppendEltwise(dnnl::post_ops& ops, dnnl::algorithm algorithm) {
+void AppendEltwise(dnnl::post_ops& ops, dnnl::algorithm algorithm, float alpha = 0.f) {
 #if DNNL_VERSION_MAJOR >= 3
-  ops.append_eltwise(algorithm, 0.f, 0.f);
+  ops.append_eltwise(algorithm, alpha, 0.f);
 #else
-  ops.append_eltwise(1.f, algorithm, 0.f, 0.f);
+  ops.append_eltwise(1.f, algorithm, alpha, 0.f);
 #endif
 }
 
@@ -60,6 +60,9 @@ dnnl::primitive_attr Attributes(Epilogue epilogue) {
       break;
     case Epilogue::kRelu:
       AppendEltwise(ops, dnnl::algorithm::eltwise_relu);
+      break;
+    case Epilogue::kSilu:  // x / (1 + e^(-alpha x))
+      AppendEltwise(ops, dnnl::algorithm::eltwise_swish, 1.f);
       break;
     case Epilogue::kTanh:
       AppendEltwise(ops, dnnl::algorithm::eltwise_tanh);

@@ -42,7 +42,7 @@ class WeightsLayout {
 };
 
 // What is done to each element as it is written.
-enum class Epilogue { kNone, kGeluErf, kGeluTanh, kRelu, kTanh, kAddToOutput };
+enum class Epilogue { kNone, kGeluErf, kGeluTanh, kRelu, kSilu, kTanh, kAddToOutput };
 
 // The oneDNN primitive behind a Dense.
 enum class DenseKind { kMatmul, kConvolution1x1 };
@@ -106,7 +106,7 @@ class Matmul {
 };
 
 // Softmax over the columns of dense [rows, columns], in place: e^(x - max) / sum, so finite rows
-// stay finite.
+// stay finite. A -Inf beside finite numbers becomes 0.
 class Softmax {
  public:
   static absl::StatusOr<Softmax> Make(int64_t rows, int64_t columns);

@@ -83,14 +83,17 @@ TEST(FamiliesTest, ActivationsAreReadByName) {
             Activation::kGeluTanh);
   EXPECT_EQ(DescribeArch(Changed({{"hidden_act", "relu"}}), "c")->encoder.activation,
             Activation::kRelu);
-  EXPECT_EQ(
-      DescribeError({{"hidden_act", "quick_gelu"}}),
-      "config.json: hidden_act is quick_gelu; known are gelu, gelu_new, gelu_pytorch_tanh, relu");
+  EXPECT_EQ(DescribeArch(Changed({{"hidden_act", "silu"}}), "c")->encoder.activation,
+            Activation::kSilu);
+  EXPECT_EQ(DescribeError({{"hidden_act", "quick_gelu"}}),
+            "config.json: hidden_act is quick_gelu; known are gelu, gelu_new, gelu_pytorch_tanh, "
+            "relu, silu, swish");
 }
 
 TEST(FamiliesTest, WhatWouldGiveOtherAnswersIsRefusedByName) {
   EXPECT_EQ(DescribeError({{"model_type", "qwen9"}}),
-            "config.json: model_type is qwen9; known are bert");
+            "config.json: model_type is qwen9; known are bert, roberta, xlm-roberta, camembert, "
+            "distilbert, mpnet, modernbert, t5, mt5");
   EXPECT_EQ(DescribeError({{"model_type", nullptr}}), "config.json: model_type is missing");
   EXPECT_EQ(DescribeError({{"is_decoder", true}}),
             "config.json: is_decoder is true; only encoders are supported");

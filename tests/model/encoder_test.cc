@@ -25,6 +25,7 @@ ArchSpec Arch() {
   arch.family = "test";
   arch.hidden = kHidden;
   arch.vocabulary = kVocabulary;
+  arch.length_max = 299;
   arch.norm_epsilon = 1e-6f;
   arch.embed = {.positions = 300, .position_offset = 1, .token_types = 2};
   arch.encoder = {

@@ -1,0 +1,153 @@
+#include "core/model/families/common.h"
+
+#include <vector>
+
+#include "core/base/printable.h"
+#include "core/base/strings.h"
+#include "core/model/families.h"
+
+namespace attnd::families {
+namespace {
+
+struct ActivationName {
+  std::string_view name;
+  Activation activation;
+};
+constexpr ActivationName kActivations[] = {
+    {"gelu", Activation::kGeluErf},
+    {"gelu_new", Activation::kGeluTanh},
+    {"gelu_pytorch_tanh", Activation::kGeluTanh},
+    {"relu", Activation::kRelu},
+    {"silu", Activation::kSilu},
+    {"swish", Activation::kSilu},
+};
+constexpr size_t kLabelBytesMax = 256;
+
+// The class that the checkpoint was saved from; empty if config.json does not say.
+std::string ReadClass(JsonFields& config) {
+  const nlohmann::json* names = config.Find("architectures");
+  if (names == nullptr) return {};
+  if (!names->is_array() || (!names->empty() && !names->front().is_string())) {
+    config.Fail("architectures", "is no list of names");
+    return {};
+  }
+  return names->empty() ? std::string() : names->front().get<std::string>();
+}
+
+// id2label: {"0": "negative", ...}. Without it, num_labels (2 in transformers) of "LABEL_0", ...
+std::vector<std::string> ReadLabels(JsonFields& config) {
+  std::vector<std::string> labels;
+  const nlohmann::json* by_id = config.Find("id2label");
+  if (by_id == nullptr) {
+    const int32_t count = IntOr(config, "num_labels", 1, kLabelsMax, 2);
+    for (int32_t id = 0; id < count; ++id) labels.push_back(StrCat("LABEL_", id));
+    return labels;
+  }
+  if (!by_id->is_object() || by_id->empty() || by_id->size() > kLabelsMax) {
+    config.Fail("id2label", StrCat("is no object of 1 to ", kLabelsMax, " labels"));
+    return labels;
+  }
+  for (size_t id = 0; id < by_id->size(); ++id) {
+    const auto label = by_id->find(std::to_string(id));
+    if (label == by_id->end() || !label->is_string() ||
+        label->get_ref<const std::string&>().size() > kLabelBytesMax) {
+      config.Fail("id2label", StrCat("has no text of at most ", kLabelBytesMax, " bytes for ", id));
+      return labels;
+    }
+    labels.push_back(label->get<std::string>());
+  }
+  return labels;
+}
+
+// As transformers' text-classification pipeline chooses it.
+ScoreFunction ReadScoreFunction(JsonFields& config, size_t labels) {
+  const std::string type = config.StringOr("problem_type", "");
+  if (type == "regression") return ScoreFunction::kNone;
+  if (type == "multi_label_classification") return ScoreFunction::kSigmoid;
+  if (!type.empty() && type != "single_label_classification") {
+    config.Fail("problem_type", StrCat("is ", Printable(type),
+                                       "; known are regression, single_label_classification and "
+                                       "multi_label_classification"));
+  }
+  return labels == 1 ? ScoreFunction::kSigmoid : ScoreFunction::kSoftmax;
+}
+
+}  // namespace
+
+int32_t Int(JsonFields& config, std::string_view key, int32_t min, int32_t max) {
+  return static_cast<int32_t>(config.Int(key, min, max));
+}
+
+int32_t IntOr(JsonFields& config, std::string_view key, int32_t min, int32_t max,
+              int32_t fallback) {
+  return static_cast<int32_t>(config.IntOr(key, min, max, fallback));
+}
+
+float Epsilon(JsonFields& config, std::string_view key, double fallback) {
+  return static_cast<float>(config.NumberOr(key, 1e-30, 0.1, fallback));
+}
+
+Activation ReadActivation(JsonFields& config, std::string_view key) {
+  const std::string name = config.StringOr(key, "gelu");
+  std::string known;
+  for (const ActivationName& entry : kActivations) {
+    if (entry.name == name) return entry.activation;
+    known = StrCat(known, known.empty() ? "" : ", ", entry.name);
+  }
+  config.Fail(key, StrCat("is ", Printable(name), "; known are ", known));
+  return Activation::kNone;
+}
+
+Bias ReadBias(JsonFields& config, std::string_view key, bool fallback) {
+  return config.BoolOr(key, fallback) ? Bias::kYes : Bias::kNo;
+}
+
+void RefuseUnsupported(JsonFields& config) {
+  for (const std::string_view key : {"is_decoder", "add_cross_attention"}) {
+    if (config.BoolOr(key, false)) config.Fail(key, "is true; only encoders are supported");
+  }
+  if (config.Has("quantization_config"))
+    config.Fail("quantization_config", "is present; quantized weights are not read");
+  const std::string positions = config.StringOr("position_embedding_type", "absolute");
+  if (positions != "absolute") {
+    config.Fail("position_embedding_type",
+                StrCat("is ", Printable(positions), "; only absolute is supported"));
+  }
+}
+
+void CheckHeads(JsonFields& config, const Field& heads, const Field& hidden) {
+  if (hidden.value % heads.value == 0) return;
+  config.Fail(heads.key, StrCat("is ", heads.value, ", which does not divide ", hidden.key, ", ",
+                                hidden.value));
+}
+
+void ReadHead(JsonFields& config, std::span<const HeadOfClass> heads, ArchSpec& arch) {
+  const std::string name = ReadClass(config);
+  for (const HeadOfClass& head : heads) {
+    if (!name.ends_with(head.ending)) continue;
+    arch.head = head.spec;
+    arch.head_names = head.names;
+    switch (head.spec.kind) {
+      case HeadKind::kSequenceLabels:
+      case HeadKind::kTokenLabels:
+        arch.labels = ReadLabels(config);
+        arch.head.outputs = static_cast<int32_t>(arch.labels.size());
+        arch.score_function = head.spec.kind == HeadKind::kTokenLabels
+                                  ? ScoreFunction::kSoftmax
+                                  : ReadScoreFunction(config, arch.labels.size());
+        break;
+      case HeadKind::kSpan:
+        arch.head.outputs = 2;
+        break;
+      case HeadKind::kVocabulary:
+        arch.head.outputs = arch.vocabulary;
+        arch.head.tied = config.BoolOr("tie_word_embeddings", true);
+        break;
+      case HeadKind::kNone:
+        break;
+    }
+    return;
+  }
+}
+
+}  // namespace attnd::families
