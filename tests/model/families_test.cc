@@ -105,6 +105,13 @@ TEST(FamiliesTest, RobertaCountsFromBehindThePaddingToken) {
     EXPECT_EQ(other.length_max, 60);
     EXPECT_THAT(ErrorOf({.family = family}, {{"max_position_embeddings", 2}}),
                 HasSubstr("max_position_embeddings"));
+    // The reference's class has BERT's defaults, whatever its checkpoints say.
+    const ArchSpec absent = Described(
+        {.family = family},
+        {{"layer_norm_eps", nullptr}, {"pad_token_id", nullptr}, {"type_vocab_size", nullptr}});
+    EXPECT_EQ(absent.norm_epsilon, 1e-12f);
+    EXPECT_EQ(absent.embed.token_types, 2);
+    EXPECT_EQ(absent.embed.position_offset, 2);
   }
 }
 
