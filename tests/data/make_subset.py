@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes the cases and the model in this folder from the golden folder, whose layout they keep.
+"""Makes the cases and models in this folder from the golden folder, whose layout they keep; tiny-* are make_tiny.py's.
 
     tests/data/make_subset.py GOLDEN_DIR
 
@@ -18,6 +18,8 @@ KEPT = {
     "attention": set(),
     "bert-a": {"text0", "text3", "text5", "pair0", "pair2", "batch"},
 }
+# Tokenizers, and how many of their cases: WordPiece (all), and BPE of bytes. A Unigram's tokenizer.json has 380 KB.
+FUZZ = {"fuzz-wp1000": None, "fuzz-roberta1000": 60}
 
 
 def read_safetensors(path):
@@ -45,30 +47,41 @@ def write_safetensors(path, tensors):
             file.write(data)
 
 
+def write_json(name, file_json, kept):
+    """The case file `file_json` with the cases `kept` alone."""
+    header = {key: value for key, value in file_json.items() if key != "cases"}
+    with open(f"{HERE}/cases/{name}.json", "w", encoding="utf-8") as file:
+        lines = ",\n".join(json.dumps(case, ensure_ascii=False) for case in kept)
+        file.write(json.dumps(header, ensure_ascii=False)[:-1] + ',\n"cases": [\n' + lines + "\n]}\n")
+    print(f"{name}: {len(kept)} of {len(file_json['cases'])} cases")
+
+
 def write_cases(golden, name, ids):
     with open(f"{golden}/cases/{name}.json", encoding="utf-8") as file:
         cases = json.load(file)
     tensors = read_safetensors(f"{golden}/cases/{name}.safetensors")
     kept, kept_tensors = [], {}
     for case in cases["cases"]:
-        # Attention weights inside a model are compared with nothing so far.
-        of_case = {
-            key: value
-            for key, value in tensors.items()
-            if key.startswith(case["id"] + "/") and "/attentions." not in key
-        }
+        of_case = {key: value for key, value in tensors.items() if key.startswith(case["id"] + "/")}
         size = sum(len(data) for _, _, data in of_case.values())
         if case["id"] not in ids if ids else size > CASE_BYTES_MAX:
             continue
-        case["tensors"] = {key: value for key, value in case["tensors"].items() if not key.startswith("attentions.")}
         kept.append(case)
         kept_tensors |= of_case
-    header = {key: value for key, value in cases.items() if key != "cases"}
-    with open(f"{HERE}/cases/{name}.json", "w", encoding="utf-8") as file:
-        lines = ",\n".join(json.dumps(case, ensure_ascii=False) for case in kept)
-        file.write(json.dumps(header, ensure_ascii=False)[:-1] + ',\n"cases": [\n' + lines + "\n]}\n")
+    write_json(name, cases, kept)
     write_safetensors(f"{HERE}/cases/{name}.safetensors", kept_tensors)
-    print(f"{name}: {len(kept)} of {len(cases['cases'])} cases")
+
+
+def write_fuzz_cases(golden, name, count):
+    with open(f"{golden}/cases/{name}.json", encoding="utf-8") as file:
+        cases = json.load(file)
+    model = cases["model"]
+    os.makedirs(f"{HERE}/{model}", exist_ok=True)
+    shutil.copyfile(f"{golden}/{model}/tokenizer.json", f"{HERE}/{model}/tokenizer.json")
+    if count is None:
+        shutil.copyfile(f"{golden}/cases/{name}.json", f"{HERE}/cases/{name}.json")
+    else:
+        write_json(name, cases, cases["cases"][:count])
 
 
 def main():
@@ -77,9 +90,10 @@ def main():
     os.makedirs(f"{HERE}/models/bert-a", exist_ok=True)
     for name, ids in KEPT.items():
         write_cases(golden, name, ids)
-    shutil.copyfile(f"{golden}/cases/fuzz-wp1000.json", f"{HERE}/cases/fuzz-wp1000.json")
     for name in ("config.json", "model.safetensors", "tokenizer.json"):
         shutil.copyfile(f"{golden}/models/bert-a/{name}", f"{HERE}/models/bert-a/{name}")
+    for name, count in FUZZ.items():
+        write_fuzz_cases(golden, name, count)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -54,19 +53,15 @@ class CaseResult {
   }
   void CheckOk(std::string_view what, const absl::Status& status);
   void Fail(std::string message) { failures_.push_back(std::move(message)); }
-  // Something of the case that no request can ask for, so that nothing is compared with it.
-  void LeaveOut(const std::string& what) { ++left_out_[what]; }
 
   bool passed() const { return comparisons_ > 0 && failures_.empty(); }
   int64_t comparisons() const { return comparisons_; }
-  const std::map<std::string, int64_t>& left_out() const { return left_out_; }
   // One line.
   std::string Summary() const;
 
  private:
   int64_t comparisons_ = 0;
   std::vector<std::string> failures_;
-  std::map<std::string, int64_t> left_out_;
 };
 
 }  // namespace attnd::golden

@@ -8,9 +8,7 @@ namespace attnd::golden {
 // True for the kinds that RunEncoderCase knows.
 bool IsEncoderKind(std::string_view kind);
 
-// One case of an encoder: tokens where it has a text, then every tensor that it has. The attention
-// weights inside a layer (`attentions.N`) are the only ones left out: no request can ask for them
-// yet.
+// One case of an encoder: tokens where it has a text, then every tensor that it has.
 CaseResult RunEncoderCase(const CaseFile& file, const Json& item, Backend& backend);
 
 }  // namespace attnd::golden

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <ostream>
 #include <string>
 #include <vector>
@@ -21,8 +20,6 @@ struct RunOptions {
 
 struct Totals {
   int64_t passed = 0, failed = 0, skipped = 0;
-  // Of the cases that ran: what no request can ask for yet, and how often.
-  std::map<std::string, int64_t> left_out;
 };
 
 // Runs the case files, writes a line for each failing case, for each skipped file with its reason,

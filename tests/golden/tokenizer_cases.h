@@ -16,9 +16,8 @@ CaseResult RunInvalidUtf8Case(const Json& item, const Tokenizer& tokenizer);
 Tokenized CheckTokens(const Json& item, const Tokenizer& tokenizer, const TokenizeOptions& options,
                       CaseResult& result);
 
-// Compares the ids that a pair keeps at each length limit that the case has, tokens being taken
-// from the longer text. The file's other strategies (only_first_N, only_second_N) are none that a
-// request can ask for.
+// Compares the ids that a pair keeps at each length limit and by each strategy that the case has.
+// Null: the text that is to be cut is too short for it, which is refused.
 void CheckPairTruncation(const Json& item, const Tokenizer& tokenizer, CaseResult& result);
 
 }  // namespace attnd::golden

@@ -1,26 +1,12 @@
 #include "tests/support/tiny_model.h"
 
-#include <bit>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <random>
 
 namespace attnd::testing {
 namespace {
 
 using Json = nlohmann::json;
-
-// Upper half of the bits of a float, cut: any BF16 value will do.
-uint16_t ToBF16(float value) { return static_cast<uint16_t>(std::bit_cast<uint32_t>(value) >> 16); }
-
-// For normal values of F16 only: sign, exponent moved by 112, mantissa cut.
-uint16_t ToF16(float value) {
-  const uint32_t bits = std::bit_cast<uint32_t>(value);
-  const uint32_t exponent = (bits >> 23) & 0xff;
-  const uint32_t magnitude = exponent < 113 ? 0 : ((exponent - 112) << 10) | ((bits >> 13) & 0x3ff);
-  return static_cast<uint16_t>(((bits >> 16) & 0x8000) | magnitude);
-}
 
 template <typename T>
 void Append(std::string& bytes, T value) {
@@ -42,43 +28,6 @@ void WriteFile(const std::filesystem::path& path, std::string_view content) {
   std::filesystem::create_directories(path.parent_path());
   std::ofstream(path, std::ios::binary) << content;
 }
-
-class TensorMaker {
- public:
-  explicit TensorMaker(const TinyBert& model) : model_(model), random_(model.seed) {}
-
-  void Add(const std::string& name, std::vector<int64_t> shape, float center = 0) {
-    int64_t count = 1;
-    for (const int64_t size : shape) count *= size;
-    RawTensor tensor{model_.prefix + name, model_.dtype, std::move(shape), {}};
-    for (int64_t i = 0; i < count; ++i) {
-      // 24 bits, so that every platform draws the same numbers; between -0.25 and 0.25.
-      const float value = center + static_cast<float>(random_() >> 8) * 0x1p-25f - 0.25f;
-      if (model_.dtype == "F16") {
-        Append(tensor.bytes, ToF16(value));
-      } else if (model_.dtype == "BF16") {
-        Append(tensor.bytes, ToBF16(value));
-      } else {
-        Append(tensor.bytes, value);
-      }
-    }
-    tensors_.push_back(std::move(tensor));
-  }
-  void AddDense(const std::string& name, int64_t out, int64_t in) {
-    Add(name + ".weight", {out, in});
-    Add(name + ".bias", {out});
-  }
-  void AddNorm(const std::string& name) {
-    Add(name + ".LayerNorm.weight", {model_.hidden}, 1);
-    Add(name + ".LayerNorm.bias", {model_.hidden});
-  }
-  std::vector<RawTensor> Take() { return std::move(tensors_); }
-
- private:
-  const TinyBert& model_;
-  std::mt19937 random_;
-  std::vector<RawTensor> tensors_;
-};
 
 }  // namespace
 
@@ -103,44 +52,6 @@ std::string SafetensorsFile(std::string_view header_json, uint64_t data_bytes) {
   file += header_json;
   file.append(data_bytes, '\0');
   return file;
-}
-
-std::vector<RawTensor> TinyBertTensors(const TinyBert& model) {
-  TensorMaker make(model);
-  make.Add("embeddings.word_embeddings.weight", {TinyVocabularySize(), model.hidden});
-  make.Add("embeddings.position_embeddings.weight", {model.positions, model.hidden});
-  make.Add("embeddings.token_type_embeddings.weight", {2, model.hidden});
-  make.AddNorm("embeddings");
-  for (int32_t i = 0; i < model.layers; ++i) {
-    const std::string layer = "encoder.layer." + std::to_string(i);
-    make.AddDense(layer + ".attention.self.query", model.hidden, model.hidden);
-    make.AddDense(layer + ".attention.self.key", model.hidden, model.hidden);
-    make.AddDense(layer + ".attention.self.value", model.hidden, model.hidden);
-    make.AddDense(layer + ".attention.output.dense", model.hidden, model.hidden);
-    make.AddNorm(layer + ".attention.output");
-    make.AddDense(layer + ".intermediate.dense", model.inner, model.hidden);
-    make.AddDense(layer + ".output.dense", model.hidden, model.inner);
-    make.AddNorm(layer + ".output");
-  }
-  if (model.pooler) make.AddDense("pooler.dense", model.hidden, model.hidden);
-  return make.Take();
-}
-
-Json TinyBertConfig(const TinyBert& model) {
-  return {{"architectures", {"BertModel"}},
-          {"model_type", "bert"},
-          {"hidden_act", "gelu"},
-          {"hidden_size", model.hidden},
-          {"intermediate_size", model.inner},
-          {"is_decoder", false},
-          {"layer_norm_eps", 1e-12},
-          {"max_position_embeddings", model.positions},
-          {"num_attention_heads", model.heads},
-          {"num_hidden_layers", model.layers},
-          {"pad_token_id", 0},
-          {"position_embedding_type", "absolute"},
-          {"type_vocab_size", 2},
-          {"vocab_size", TinyVocabularySize()}};
 }
 
 int32_t TinyVocabularySize() { return static_cast<int32_t>(TinyVocabulary().size()); }
@@ -194,13 +105,6 @@ std::string TinyTokenizer() {
         {"max_input_chars_per_word", 100},
         {"vocab", vocabulary}}}}
       .dump();
-}
-
-void WriteTinyBert(const std::string& dir, const TinyBert& model) {
-  const std::filesystem::path path(dir);
-  WriteFile(path / "config.json", TinyBertConfig(model).dump(2));
-  WriteFile(path / "model.safetensors", SafetensorsFile(TinyBertTensors(model)));
-  WriteFile(path / "tokenizer.json", TinyTokenizer());
 }
 
 void WriteSentenceTransformersFiles(const std::string& dir, const TinyBert& model,

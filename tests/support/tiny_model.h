@@ -22,7 +22,8 @@ std::string SafetensorsFile(const std::vector<RawTensor>& tensors);
 // A file of that header and that many zero bytes of data, whatever the header says.
 std::string SafetensorsFile(std::string_view header_json, uint64_t data_bytes);
 
-// A BERT small enough to make in a test, with random weights that depend on the seed alone.
+// A bare BERT small enough to make in a test, with random weights that depend on the seed alone.
+// Other families and heads: tests/support/tiny_families.h.
 struct TinyBert {
   int32_t hidden = 16;
   int32_t layers = 2;

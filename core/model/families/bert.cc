@@ -47,8 +47,8 @@ constexpr NameRule kRobertaVocabulary[] = {
 constexpr HeadSpec kTanhLabels{
     .kind = HeadKind::kSequenceLabels, .dense = true, .activation = Activation::kTanh};
 
-// What both read alike.
-ArchSpec Common(JsonFields& config, double epsilon, int32_t token_types) {
+// What both read alike. Defaults are those of transformers, whose RoBERTa takes BERT's.
+ArchSpec Common(JsonFields& config) {
   RefuseUnsupported(config);
   const int32_t hidden = Int(config, "hidden_size", 1, kHiddenMax);
   const int32_t heads = Int(config, "num_attention_heads", 1, kHiddenMax);
@@ -58,9 +58,9 @@ ArchSpec Common(JsonFields& config, double epsilon, int32_t token_types) {
       .hidden = hidden,
       .vocabulary = Int(config, "vocab_size", 1, kVocabularyMax),
       .length_max = positions,
-      .norm_epsilon = Epsilon(config, "layer_norm_eps", epsilon),
+      .norm_epsilon = Epsilon(config, "layer_norm_eps", 1e-12),
       .embed = {.positions = positions,
-                .token_types = IntOr(config, "type_vocab_size", 1, kTokenTypesMax, token_types)},
+                .token_types = IntOr(config, "type_vocab_size", 1, kTokenTypesMax, 2)},
       .encoder = {.layers = Int(config, "num_hidden_layers", 1, kLayersMax),
                   .heads = heads,
                   .head_size = hidden / heads,
@@ -75,7 +75,7 @@ ArchSpec Common(JsonFields& config, double epsilon, int32_t token_types) {
 }  // namespace
 
 ArchSpec Bert(JsonFields& config) {
-  ArchSpec arch = Common(config, 1e-12, 2);
+  ArchSpec arch = Common(config);
   arch.prefixes = kBertPrefixes;
   const HeadSpec vocabulary{.kind = HeadKind::kVocabulary,
                             .dense = true,
@@ -94,7 +94,7 @@ ArchSpec Bert(JsonFields& config) {
 
 // Positions begin behind that of the padding token, which itself has none of its own.
 ArchSpec Roberta(JsonFields& config) {
-  ArchSpec arch = Common(config, 1e-5, 1);
+  ArchSpec arch = Common(config);
   arch.prefixes = kRobertaPrefixes;
   const int32_t padding = IntOr(config, "pad_token_id", 0, kPositionsMax, 1);
   arch.embed.unplaced_token = padding;

@@ -38,8 +38,12 @@ constexpr double kThetaMin = 1, kThetaMax = 1e9;
 float ReadTheta(JsonFields& config, std::string_view kind, std::string_view old_key,
                 double fallback) {
   const nlohmann::json* all = config.Find("rope_parameters");
-  if (all == nullptr || !all->is_object() || !all->contains(kind)) {
+  if (all == nullptr) {
     return static_cast<float>(config.NumberOr(old_key, kThetaMin, kThetaMax, fallback));
+  }
+  if (!all->is_object() || !all->contains(kind)) {
+    config.Fail("rope_parameters", StrCat("has nothing for ", kind));
+    return static_cast<float>(fallback);
   }
   JsonFields rope((*all)[std::string(kind)], StrCat("rope_parameters: ", kind));
   const std::string type = rope.StringOr("rope_type", "default");

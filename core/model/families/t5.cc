@@ -1,5 +1,9 @@
 // The encoder of T5 (Raffel et al. 2020): RMS norms before the sublayers, a bias by distance in
 // place of positions, scores that are not scaled, no biases.
+#include <algorithm>
+#include <array>
+#include <iterator>
+
 #include "core/base/printable.h"
 #include "core/base/strings.h"
 #include "core/model/families.h"
@@ -8,7 +12,7 @@
 namespace attnd::families {
 namespace {
 
-constexpr NameRule kNames[] = {
+constexpr NameRule kCommonNames[] = {
     {"embed.tokens.weight", "shared.weight"},
     {"embed.tokens.weight", "encoder.embed_tokens.weight"},
     {"encoder.relative_bias.weight",
@@ -18,13 +22,28 @@ constexpr NameRule kNames[] = {
     {"encoder.{i}.attention.v.*", "encoder.block.{i}.layer.0.SelfAttention.v.*"},
     {"encoder.{i}.attention.out.*", "encoder.block.{i}.layer.0.SelfAttention.o.*"},
     {"encoder.{i}.attention.norm.*", "encoder.block.{i}.layer.0.layer_norm.*"},
-    {"encoder.{i}.ffn.up.*", "encoder.block.{i}.layer.1.DenseReluDense.wi.*"},
-    {"encoder.{i}.ffn.up.*", "encoder.block.{i}.layer.1.DenseReluDense.wi_0.*"},
-    {"encoder.{i}.ffn.gate.*", "encoder.block.{i}.layer.1.DenseReluDense.wi_1.*"},
     {"encoder.{i}.ffn.down.*", "encoder.block.{i}.layer.1.DenseReluDense.wo.*"},
     {"encoder.{i}.ffn.norm.*", "encoder.block.{i}.layer.1.layer_norm.*"},
     {"encoder.norm.*", "encoder.final_layer_norm.*"},
 };
+// A gated layer's tensors, in a checkpoint that config.json says is not gated, are no substitute.
+constexpr NameRule kPlainNames[] = {
+    {"encoder.{i}.ffn.up.*", "encoder.block.{i}.layer.1.DenseReluDense.wi.*"},
+};
+constexpr NameRule kGatedNames[] = {
+    {"encoder.{i}.ffn.up.*", "encoder.block.{i}.layer.1.DenseReluDense.wi_0.*"},
+    {"encoder.{i}.ffn.gate.*", "encoder.block.{i}.layer.1.DenseReluDense.wi_1.*"},
+};
+
+template <size_t N>
+constexpr auto WithCommonNames(const NameRule (&names)[N]) {
+  std::array<NameRule, std::size(kCommonNames) + N> all{};
+  std::copy(std::begin(names), std::end(names),
+            std::copy(std::begin(kCommonNames), std::end(kCommonNames), all.begin()));
+  return all;
+}
+constexpr auto kPlain = WithCommonNames(kPlainNames);
+constexpr auto kGated = WithCommonNames(kGatedNames);
 constexpr std::string_view kPrefixes[] = {""};
 
 // Distances know no end, but tables and workspaces do: what T5 was trained on, unless config.json
@@ -97,10 +116,10 @@ ArchSpec T5Encoder(JsonFields& config) {
                   .norm_bias = Bias::kNo,
                   .final_norm = true,
                   .relative = ReadRelativeBias(config)},
-      .names = kNames,
       .prefixes = kPrefixes,
   };
   ReadFeedForward(config, arch.encoder);
+  arch.names = arch.encoder.gated ? std::span<const NameRule>(kGated) : kPlain;
   if (int64_t{arch.encoder.heads} * arch.encoder.head_size > kHiddenMax) {
     config.Fail("num_heads", StrCat("times d_kv is above ", kHiddenMax));
   }

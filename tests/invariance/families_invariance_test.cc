@@ -1,0 +1,214 @@
+// Goal: in every family and with every head, no answer depends on who shares its batch: not one bit
+// of rows, layers, attention, logits or anything else that a task may ask for. Method: tiny models
+// with random weights; sequences of 1 to 200 tokens (longer than ModernBERT's local windows), each
+// with options of its own; encode each alone, then in batches of random neighbours, and compare
+// every output. Control: one bit changed in any of the outputs is noticed.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <iostream>
+#include <memory>
+#include <numeric>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "core/base/model_dir.h"
+#include "core/model/model.h"
+#include "core/tensor/onednn.h"
+#include "gtest/gtest.h"
+#include "tests/support/temp_dir.h"
+#include "tests/support/tiny_families.h"
+
+namespace attnd {
+namespace {
+
+using Random = std::mt19937;
+using testing::TinyModel;
+
+constexpr int32_t kLengthMax = 200;
+constexpr int32_t kAttentionLengthMax = 65;  // Weights of longer ones would only fill memory.
+constexpr int32_t kBatchRowsMax = 1024;
+constexpr int64_t kComparisons = 300;  // Of each model.
+
+int32_t Pick(Random& random, int32_t low, int32_t high) {
+  return std::uniform_int_distribution<int32_t>(low, high)(random);
+}
+
+// All that a task gives back.
+constexpr std::vector<float> EncodeTask::*kOutputs[] = {
+    &EncodeTask::rows_out,
+    &EncodeTask::pooled_out,
+    &EncodeTask::hidden_out,
+    &EncodeTask::attention_weights_out,
+    &EncodeTask::attention_scores_out,
+    &EncodeTask::logits_out,
+    &EncodeTask::sparse_out,
+    &EncodeTask::projection_out,
+};
+
+bool SameBits(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+bool SameAnswer(const EncodeTask& a, const EncodeTask& b) {
+  return std::ranges::all_of(kOutputs,
+                             [&](const auto output) { return SameBits(a.*output, b.*output); });
+}
+
+class Subject {
+ public:
+  explicit Subject(const TinyModel& shape) : shape_(shape) {
+    onednn::UseOneThread();
+    testing::WriteTinyModel(dir_.path(), shape);
+    auto model = Model::Load(*ModelDir::Open(dir_.path()), {.batch_rows_max = kBatchRowsMax});
+    EXPECT_TRUE(model.ok()) << model.status();
+    if (!model.ok()) return;
+    model_ = *std::move(model);
+    scratch_ = std::make_unique<Encoder::Scratch>(model_->encoder());
+  }
+  bool loaded() const { return model_ != nullptr; }
+
+  // Random ids.
+  EncodeTask Plain(int32_t length, Random& random) const {
+    EncodeTask task;
+    const bool has_types = model_->info().token_types > 1;
+    for (int32_t i = 0; i < length; ++i) {
+      task.ids.push_back(Pick(random, 0, model_->info().vocabulary - 1));
+      if (has_types) task.types.push_back(Pick(random, 0, model_->info().token_types - 1));
+    }
+    task.return_rows = true;
+    return task;
+  }
+
+  // `task` with a random choice of what else the model can do.
+  EncodeTask WithOptions(EncodeTask task, Random& random) const {
+    const ModelInfo& info = model_->info();
+    const auto length = static_cast<int32_t>(task.ids.size());
+    const auto toss = [&] { return Pick(random, 0, 1) == 1; };
+    constexpr Pooling kPoolings[] = {Pooling::kCls, Pooling::kMean, Pooling::kMax, Pooling::kLast};
+    task.pooling = info.has_pooler && toss() ? Pooling::kPooler : kPoolings[Pick(random, 0, 3)];
+    task.normalize = toss();
+    for (int32_t layer = 0; layer <= info.layers; ++layer) {
+      if (toss()) task.hidden_layers.push_back(layer);
+    }
+    if (length <= kAttentionLengthMax && toss()) {
+      for (int32_t layer = 1; layer <= info.layers; ++layer) {
+        if (toss()) task.attention_layers.push_back(layer);
+      }
+      if (toss()) task.attention_heads.push_back(Pick(random, 0, info.heads - 1));
+      task.return_attention_weights = !task.attention_layers.empty() && toss();
+      task.return_attention_scores = !task.attention_layers.empty() && toss();
+    }
+    task.return_logits = info.head != HeadKind::kNone && toss();
+    if (info.head == HeadKind::kVocabulary) {
+      task.return_sparse = toss();
+      if (task.return_logits) task.logit_rows = {Pick(random, 0, length - 1), length - 1};
+    }
+    task.return_projection = toss();
+    return task;
+  }
+
+  // The tasks, done as one batch. What they had as answers is gone before: one that is left
+  // unwritten is none.
+  std::vector<EncodeTask> Run(std::vector<EncodeTask> tasks) {
+    std::vector<EncodeTask*> batch;
+    for (EncodeTask& task : tasks) {
+      model_->SizeOutputs(task);
+      for (const auto output : kOutputs) std::ranges::fill(task.*output, std::nanf(""));
+      batch.push_back(&task);
+    }
+    const absl::Status status = model_->encoder().Run(batch, *scratch_);
+    EXPECT_TRUE(status.ok()) << status;
+    return tasks;
+  }
+  EncodeTask RunAlone(const EncodeTask& task) { return std::move(Run({task})[0]); }
+
+ private:
+  const TinyModel shape_;
+  testing::TempDir dir_;
+  std::unique_ptr<const Model> model_;
+  std::unique_ptr<Encoder::Scratch> scratch_;
+};
+
+// Sizes that kernels and windows of the longest sequence have edges in.
+TinyModel Sized(TinyModel shape) {
+  shape.hidden = 32;
+  shape.heads = 4;
+  shape.inner = 64;
+  shape.positions = kLengthMax;
+  shape.local_attention = 16;
+  return shape;
+}
+
+std::vector<int32_t> Lengths() {
+  std::vector<int32_t> lengths(18);
+  std::iota(lengths.begin(), lengths.end(), 1);
+  for (const int32_t length : {31, 32, 33, 63, 64, 65, 100, 127, 128, 129, 160, kLengthMax}) {
+    lengths.push_back(length);
+  }
+  return lengths;
+}
+
+// Random sequences, as many as one batch holds, or fewer.
+std::vector<EncodeTask> ChooseBatch(const std::vector<EncodeTask>& alone, Random& random) {
+  std::vector<EncodeTask> chosen;
+  const int32_t count = Pick(random, 2, 24);
+  size_t rows = 0;
+  while (static_cast<int32_t>(chosen.size()) < count) {
+    const EncodeTask& task = alone[Pick(random, 0, static_cast<int32_t>(alone.size()) - 1)];
+    rows += task.ids.size();
+    if (rows > kBatchRowsMax) break;
+    chosen.push_back(task);
+  }
+  return chosen;
+}
+
+class FamiliesInvarianceTest : public ::testing::TestWithParam<TinyModel> {};
+
+TEST_P(FamiliesInvarianceTest, NoBitDependsOnTheBatchOrOnTheOptions) {
+  Random random(20260102);
+  Subject subject(Sized(GetParam()));
+  ASSERT_TRUE(subject.loaded());
+  std::vector<EncodeTask> alone;
+  for (const int32_t length : Lengths()) {
+    const EncodeTask plain = subject.RunAlone(subject.Plain(length, random));
+    alone.push_back(subject.RunAlone(subject.WithOptions(plain, random)));
+    EXPECT_TRUE(SameBits(alone.back().rows_out, plain.rows_out)) << length << " tokens";
+    for (const auto output : kOutputs) {
+      EXPECT_FALSE(
+          std::ranges::any_of(alone.back().*output, [](float value) { return std::isnan(value); }));
+    }
+  }
+  int64_t compared = 0, different = 0;
+  while (compared < kComparisons) {
+    const std::vector<EncodeTask> expected = ChooseBatch(alone, random);
+    const std::vector<EncodeTask> answers = subject.Run(expected);
+    for (size_t i = 0; i < answers.size(); ++i) {
+      different += SameAnswer(answers[i], expected[i]) ? 0 : 1;
+    }
+    compared += static_cast<int64_t>(answers.size());
+  }
+  EXPECT_EQ(different, 0) << "of " << compared << " answers on " << onednn::Isa();
+}
+
+std::string NameOfParameter(const ::testing::TestParamInfo<TinyModel>& info) {
+  return NameOf(info.param);
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, FamiliesInvarianceTest,
+                         ::testing::ValuesIn(testing::TinyModels()), NameOfParameter);
+
+TEST(FamiliesInvarianceControlTest, OneBitOfAnyOutputIsNoticed) {
+  for (const auto output : kOutputs) {
+    EncodeTask task;
+    for (const auto each : kOutputs) (task.*each) = {0.5f, 0.25f};
+    EncodeTask other = task;
+    EXPECT_TRUE(SameAnswer(task, other));
+    (other.*output)[1] = std::nextafter(0.25f, 1.0f);
+    EXPECT_FALSE(SameAnswer(task, other));
+  }
+}
+
+}  // namespace
+}  // namespace attnd
