@@ -33,6 +33,8 @@ ModelInfo Describe(const ModelConfig& config, const Weights& weights, const Name
       .pooling = config.pooling,
       .normalize = config.normalize,
       .has_pooler = named.has_pooler(),
+      .prompts = config.prompts,
+      .default_prompt_name = config.default_prompt_name,
       .dtype = std::string(kPrecision),
       .checkpoint_dtype = std::string(weights.checkpoint_type()),
       .leftovers = named.leftovers(),
