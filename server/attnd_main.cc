@@ -139,6 +139,8 @@ void LogLimits(const Config& config, const CpuQuota& quota, spdlog::logger& log)
       limits.attention_scores, limits.attention_flops,
       absl::FormatDuration(absl::FromChrono(limits.default_deadline)),
       absl::FormatDuration(absl::FromChrono(limits.deadline_cap)));
+  log.info("limits: {} layers a request, {} scores of attention maps and {} spans an input",
+           limits.layers_per_request, limits.attention_map_scores, limits.spans_per_input);
   if (config.insecure) log.warn("insecure: others may reach this server, in plaintext");
 }
 

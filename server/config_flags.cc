@@ -140,6 +140,14 @@ void ConfigFlags::AddLimits() {
   AddNumber("--attention-flops", limits.attention_flops, {1, int64_t{1} << 50},
             "Floating-point operations of one call to AttentionService; a call holds a worker for "
             "as long as they take.");
+  AddNumber("--layers-per-request", limits.layers_per_request, {1, 1024},
+            "Layers whose hidden states, and layers whose attention, one request to Encode may "
+            "name; each costs memory and reply bytes for every token.");
+  AddNumber("--attention-map-scores", limits.attention_map_scores, {1, 1 << 30},
+            "Attention scores (layers x heads x tokens x tokens) of one input of Encode; 4 bytes "
+            "each, and twice that with the scores before the softmax.");
+  AddNumber("--spans-per-input", limits.spans_per_input, {1, 65'536},
+            "Words, sentences, ranges or chunks of one input that get a vector of their own.");
   AddDuration("--default-deadline", limits.default_deadline, milliseconds(1), hours(1),
               "When work is dropped whose client set no deadline.");
   AddDuration("--deadline-cap", limits.deadline_cap, milliseconds(1), hours(1),

@@ -21,6 +21,7 @@
 #include "server/rpc/encoder_service.h"
 #include "server/rpc/health_service.h"
 #include "server/rpc/model_service.h"
+#include "server/validate/encode_size.h"
 
 namespace attnd {
 namespace {
@@ -54,13 +55,19 @@ absl::StatusOr<std::unique_ptr<prometheus::Exposer>> Expose(const std::string& a
   }
 }
 
+// With what follows from the rest of it.
+ServedModel Completed(ServedModel model) {
+  model.vocabulary_bytes = VocabularyBytes(model);
+  return model;
+}
+
 }  // namespace
 
 struct Server::Parts {
   Parts(const Config& given, ServedModel served, ExecutorFactory executors,
         std::shared_ptr<spdlog::logger> logger)
       : config(given),
-        model(std::move(served)),
+        model(Completed(std::move(served))),
         log(std::move(logger)),
         engine(EngineOptions(config, metrics, *log), std::move(executors)),
         scraped(std::make_shared<ScrapedMetrics>([this] { return engine.depth(); })) {}

@@ -38,6 +38,8 @@ ModelInfo Describe(const ModelConfig& config, const Weights& weights, const Name
       .labels = named.has_head() ? arch.labels : std::vector<std::string>(),
       .score_function = named.has_head() ? arch.score_function : ScoreFunction::kNone,
       .projection = named.projection(),
+      .prompts = config.prompts,
+      .default_prompt_name = config.default_prompt_name,
       .dtype = std::string(kPrecision),
       .checkpoint_dtype = std::string(weights.checkpoint_type()),
       .leftovers = named.leftovers(),

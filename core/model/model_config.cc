@@ -19,6 +19,7 @@ using Json = nlohmann::json;
 
 constexpr std::string_view kModulesFile = "modules.json";
 constexpr std::string_view kTransformerFile = "sentence_bert_config.json";
+constexpr std::string_view kPromptsFile = "config_sentence_transformers.json";
 
 struct PoolingName {
   std::string_view flag;  // The boolean of sentence-transformers up to 4.
@@ -120,6 +121,43 @@ absl::Status ReadTransformerSettings(const ModelDir& dir, ModelConfig& config) {
   return fields.status();
 }
 
+absl::Status ReadPromptTexts(const Json& json, ModelConfig& config) {
+  JsonFields fields(json, StrCat(kPromptsFile, ": prompts"));
+  RETURN_IF_ERROR(fields.status());
+  if (json.size() > kPromptsMax) {
+    return absl::InvalidArgumentError(StrCat(kPromptsFile, ": prompts: ", json.size(),
+                                             " prompts are more than the limit of ", kPromptsMax));
+  }
+  for (const auto& [name, text] : json.items()) {
+    if (name.size() > kPromptNameBytesMax) {
+      fields.Fail(Printable(name), StrCat("has a name of ", name.size(), " bytes; the limit is ",
+                                          kPromptNameBytesMax));
+    } else if (!text.is_string()) {
+      fields.Fail(Printable(name), StrCat("is a ", text.type_name(), "; a string is wanted"));
+    } else if (const auto& prompt = text.get_ref<const std::string&>();
+               prompt.size() > kPromptBytesMax) {
+      fields.Fail(Printable(name),
+                  StrCat("has ", prompt.size(), " bytes; the limit is ", kPromptBytesMax));
+    } else {
+      config.prompts.emplace(name, prompt);
+    }
+  }
+  return fields.status();
+}
+
+absl::Status ReadPrompts(const ModelDir& dir, ModelConfig& config) {
+  const std::string name(kPromptsFile);
+  ASSIGN_OR_RETURN(const Json json, ReadJson(dir, name, config));
+  JsonFields fields(json, name);
+  if (fields.Has("prompts")) RETURN_IF_ERROR(ReadPromptTexts(json["prompts"], config));
+  config.default_prompt_name = fields.StringOr("default_prompt_name", "");
+  if (fields.Has("default_prompt_name") && !config.prompts.contains(config.default_prompt_name)) {
+    fields.Fail("default_prompt_name",
+                StrCat("is \"", Printable(config.default_prompt_name), "\", which is no prompt"));
+  }
+  return fields.status();
+}
+
 // Each part with its length before it, so that no two different lists of files give the same bytes.
 void AddPart(Sha256& digest, std::string_view name, uint64_t bytes) {
   digest.Update(StrCat(name.size(), ":", name, ":", bytes, ":"));
@@ -145,6 +183,7 @@ absl::StatusOr<ModelConfig> ReadModelConfig(const ModelDir& dir) {
   config.length_default = config.arch.length_max;
   if (dir.Has(kModulesFile)) RETURN_IF_ERROR(ReadModules(dir, config));
   if (dir.Has(kTransformerFile)) RETURN_IF_ERROR(ReadTransformerSettings(dir, config));
+  if (dir.Has(kPromptsFile)) RETURN_IF_ERROR(ReadPrompts(dir, config));
   std::sort(config.files.begin(), config.files.end());
   return config;
 }

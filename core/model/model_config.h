@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,6 +15,9 @@ namespace attnd {
 
 inline constexpr uint64_t kConfigBytesMax = 1u << 20;
 inline constexpr uint64_t kTokenizerBytesMax = 64u << 20;
+inline constexpr size_t kPromptsMax = 64;
+inline constexpr size_t kPromptBytesMax = 4u << 10;
+inline constexpr size_t kPromptNameBytesMax = 256;
 
 // What a model directory says about its model, besides weights and tokenizer.
 struct ModelConfig {
@@ -23,13 +27,17 @@ struct ModelConfig {
   bool normalize = false;
   int32_t length_default =
       0;  // max_seq_length of sentence_bert_config.json, else the position table's length.
+  // From config_sentence_transformers.json; the default is the name of one of them, or empty.
+  std::map<std::string, std::string> prompts;
+  std::string default_prompt_name;
   // The files that the above was read from, sorted.
   std::vector<std::string> files;
 };
 
-// Reads config.json and, where present, modules.json, the pooling module's config and
-// sentence_bert_config.json. What would change answers and is not supported (another module,
-// another pooling, lower-casing outside the tokenizer) is an error that names file and field.
+// Reads config.json and, where present, modules.json, the pooling module's config,
+// sentence_bert_config.json and config_sentence_transformers.json. What would change answers and is
+// not supported (another module, another pooling, lower-casing outside the tokenizer) is an error
+// that names file and field.
 absl::StatusOr<ModelConfig> ReadModelConfig(const ModelDir& dir);
 
 // SHA-256, as 64 hexadecimal digits, over all that changes an answer: `precision` (how it is

@@ -20,13 +20,14 @@ namespace attnd {
 enum class Method {
   kEncode,
   kEncodeStream,
+  kSimilarity,
   kAttend,
   kSelfAttention,
   kListModels,
   kGetModel,
   kCheck
 };
-inline constexpr size_t kMethods = 7;
+inline constexpr size_t kMethods = 8;
 
 // Every metric that this server exports, declared once. Nobody else spells a metric's name. Labels
 // come from closed sets (methods, status codes, reasons, the served model), so that the number of

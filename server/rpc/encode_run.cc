@@ -1,36 +1,44 @@
 #include "server/rpc/encode_run.h"
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <utility>
 
-#include "core/base/check.h"
-#include "server/validate/tensor.h"
+#include "server/represent/windows.h"
+#include "server/rpc/encode_reply.h"
+#include "server/validate/encode_size.h"
 
 namespace attnd {
 namespace {
 
 double Seconds(Clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
 
-void WriteTokens(const Tokenized& from, v1::Tokens& to) {
-  to.mutable_ids()->Assign(from.ids.begin(), from.ids.end());
-  to.mutable_type_ids()->Assign(from.types.begin(), from.types.end());
-  to.mutable_strings()->Assign(from.strings.begin(), from.strings.end());
-  to.mutable_text_indices()->Assign(from.text_indices.begin(), from.text_indices.end());
-  to.mutable_special()->Assign(from.special.begin(), from.special.end());
-  for (const Tokenized::Offset& offset : from.offsets) {
-    to.add_starts(offset.start);
-    to.add_ends(offset.end);
+void FreeOutputs(EncodeTask& task) {
+  for (auto member :
+       {&EncodeTask::rows_out, &EncodeTask::pooled_out, &EncodeTask::hidden_out,
+        &EncodeTask::attention_weights_out, &EncodeTask::attention_scores_out,
+        &EncodeTask::logits_out, &EncodeTask::sparse_out, &EncodeTask::projection_out}) {
+    task.*member = {};
   }
 }
+
+// Of the whole input: from the first window's beginning to the last one's end.
+JobTimings Join(std::span<const std::unique_ptr<Job>> jobs) {
+  JobTimings all = jobs[0]->timings;
+  for (const auto& job : jobs.subspan(1)) {
+    all.started = std::min(all.started, job->timings.started);
+    all.finished = std::max(all.finished, job->timings.finished);
+    all.batch_rows = std::max(all.batch_rows, job->timings.batch_rows);
+  }
+  return all;
+}
+
+}  // namespace
 
 void SetModel(const ServedModel& model, v1::ModelRef& ref) {
   ref.set_name(model.name);
   ref.set_version(model.info.version);
 }
-
-}  // namespace
 
 EncodeRun::EncodeRun(const ServiceContext& service, EncodePlan plan)
     : service_(service),
@@ -38,14 +46,17 @@ EncodeRun::EncodeRun(const ServiceContext& service, EncodePlan plan)
       count_(plan_.jobs.size()),
       done_(count_),
       remaining_(count_) {
-  int64_t token_bytes = 0;
   for (const auto& job : plan_.jobs) {
     bytes_ += job->bytes;
     rows_ += job->rows;
   }
-  for (const Tokenized& tokens : plan_.tokens) token_bytes += TokensBytes(tokens);
-  held_.emplace(service_.held_bytes, static_cast<int64_t>(bytes_) + token_bytes);
-  for (const double seconds : plan_.tokenize_seconds) service_.metrics.RecordTokenize(seconds);
+  auto held = static_cast<int64_t>(bytes_);
+  for (const PlannedInput& input : plan_.inputs) {
+    held += input.held_bytes;
+    service_.metrics.RecordTokenize(input.tokenize_seconds);
+  }
+  held_.emplace(service_.held_bytes, held);
+  finished_.reserve(plan_.inputs.size());
 }
 
 bool EncodeRun::FitsQueue() const {
@@ -74,11 +85,7 @@ absl::Status EncodeRun::Submit(Clock::time_point deadline,
   std::vector<std::unique_ptr<Job>> jobs = std::move(plan_.jobs);
   absl::Status status = service_.engine.Submit(jobs);
   if (status.ok()) return status;
-  for (const auto& job : jobs) {
-    auto& task = std::get<EncodeTask>(job->task);
-    task.rows_out = {};
-    task.pooled_out = {};
-  }
+  for (const auto& job : jobs) FreeOutputs(std::get<EncodeTask>(job->task));
   plan_.jobs = std::move(jobs);
   return status;
 }
@@ -97,56 +104,55 @@ void EncodeRun::JobDone(size_t index, std::unique_ptr<Job> job, const absl::Stat
   on_done(std::move(outcome));  // May end this.
 }
 
-void EncodeRun::WriteFixed(size_t index, v1::Encoding& encoding) const {
-  encoding.set_token_count(plan_.token_counts[index]);
-  encoding.set_truncated(plan_.truncated[index]);
-  if (plan_.return_tokens && !plan_.tokens[index].ids.empty()) {
-    WriteTokens(plan_.tokens[index], *encoding.mutable_tokens());
+const EncodeRun::Finished& EncodeRun::FinishNext() {
+  const PlannedInput& input = plan_.inputs[finished_.size()];
+  const auto jobs = std::span(done_).subspan(finished_jobs_, input.job_count());
+  Finished finished{.task = {}, .timings = Join(jobs)};
+  if (input.windows.empty()) {
+    finished.task = std::move(std::get<EncodeTask>(jobs[0]->task));
+  } else {
+    std::vector<EncodeTask> parts;
+    for (const auto& job : jobs) parts.push_back(std::move(std::get<EncodeTask>(job->task)));
+    finished.task = MergeWindows(input.merge_order, parts);
   }
-  if (task(index).pooling.has_value()) {
-    const std::vector<float>& pooled = task(index).pooled_out;
-    WriteFloats(pooled, std::array{static_cast<int64_t>(pooled.size())},
-                *encoding.mutable_pooled());
-  }
-  const JobTimings& times = done_[index]->timings;
+  FinishOutputs(plan_.choices, service_.model.info, finished.task);
+  finished_jobs_ += jobs.size();
+  return finished_.emplace_back(std::move(finished));
+}
+
+void EncodeRun::WriteBegin(size_t index, v1::Encoding& encoding) {
+  const PlannedInput& input = plan_.inputs[index];
+  const Finished& finished = FinishNext();
+  WriteFixed(plan_.choices, input, finished.task, service_.model, encoding);
+  const JobTimings& times = finished.timings;
   v1::Timings& timings = *encoding.mutable_timings();
-  timings.set_tokenize_seconds(plan_.tokenize_seconds[index]);
+  timings.set_tokenize_seconds(input.tokenize_seconds);
   timings.set_queue_seconds(Seconds(times.started - times.submitted));
   timings.set_compute_seconds(Seconds(times.finished - times.started));
   timings.set_batch_tokens(times.batch_rows);
 }
 
-void EncodeRun::WriteRows(size_t index, int64_t first, int64_t count,
-                          v1::Encoding& encoding) const {
-  const int64_t hidden = service_.model.info.hidden;
-  WriteFloats(std::span(task(index).rows_out).subspan(first * hidden, count * hidden),
-              std::array{count, hidden}, *encoding.mutable_token_vectors());
-  encoding.set_first_row(static_cast<int32_t>(first));
-}
-
-int64_t EncodeRun::FixedBytes(size_t index) const {
-  return kEncodingBytes + static_cast<int64_t>(task(index).pooled_out.size() * sizeof(float)) +
-         (plan_.return_tokens ? TokensBytes(plan_.tokens[index]) : 0);
-}
-
 void EncodeRun::WriteAll(v1::EncodeResponse& response) {
   SetModel(service_.model, *response.mutable_model());
-  for (size_t i = 0; i < count_; ++i) {
+  for (size_t i = 0; i < plan_.inputs.size(); ++i) {
     v1::Encoding& encoding = *response.add_encodings();
     encoding.set_input_index(static_cast<int32_t>(i));
-    WriteFixed(i, encoding);
-    if (task(i).return_rows) WriteRows(i, 0, plan_.token_counts[i], encoding);
+    WriteBegin(i, encoding);
+    if (!plan_.choices.return_token_vectors) continue;
+    WriteRows(plan_.choices, plan_.inputs[i], finished_[i].task, service_.model.info.hidden,
+              {.first = 0, .count = plan_.inputs[i].rows_sent()}, encoding);
   }
 }
 
 bool EncodeRun::WritePart(int64_t reserved_bytes, v1::EncodeResponse& response) {
   SetModel(service_.model, *response.mutable_model());
   int64_t room = service_.limits.message_bytes - reserved_bytes - kResponseBytes;
-  const int64_t row_bytes =
-      int64_t{service_.model.info.hidden} * static_cast<int64_t>(sizeof(float));
-  while (next_input_ < count_) {
-    const int64_t rows = task(next_input_).return_rows ? plan_.token_counts[next_input_] : 0;
-    const int64_t fixed = next_row_ == 0 ? FixedBytes(next_input_) : kEncodingBytes;
+  const bool has_rows = plan_.choices.return_token_vectors;
+  const int64_t row_bytes = RowBytes(plan_.choices);
+  while (next_input_ < plan_.inputs.size()) {
+    const PlannedInput& input = plan_.inputs[next_input_];
+    const int64_t rows = has_rows ? input.rows_sent() : 0;
+    const int64_t fixed = next_row_ == 0 ? input.fixed_bytes : kEncodingBytes;
     const bool first_of_part = response.encodings().empty();
     // Validation has made sure that the fixed fields and one row always fit.
     const int64_t fit = std::min(
@@ -157,8 +163,11 @@ bool EncodeRun::WritePart(int64_t reserved_bytes, v1::EncodeResponse& response) 
 
     v1::Encoding& encoding = *response.add_encodings();
     encoding.set_input_index(static_cast<int32_t>(next_input_));
-    if (next_row_ == 0) WriteFixed(next_input_, encoding);
-    if (rows > 0) WriteRows(next_input_, next_row_, fit, encoding);
+    if (next_row_ == 0) WriteBegin(next_input_, encoding);
+    if (has_rows) {
+      WriteRows(plan_.choices, input, finished_[next_input_].task, service_.model.info.hidden,
+                {.first = next_row_, .count = fit}, encoding);
+    }
     room -= fixed + fit * row_bytes;
     if (!whole) {
       next_row_ += fit;
@@ -168,6 +177,14 @@ bool EncodeRun::WritePart(int64_t reserved_bytes, v1::EncodeResponse& response) 
     next_row_ = 0;
   }
   return true;
+}
+
+std::vector<std::span<const float>> EncodeRun::PooledVectors() {
+  while (finished_.size() < plan_.inputs.size()) FinishNext();
+  std::vector<std::span<const float>> vectors;
+  vectors.reserve(finished_.size());
+  for (const Finished& finished : finished_) vectors.emplace_back(finished.task.pooled_out);
+  return vectors;
 }
 
 }  // namespace attnd

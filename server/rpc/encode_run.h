@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -15,8 +16,10 @@
 
 namespace attnd {
 
-// One EncodeRequest on its way through the engine: as many jobs as it has inputs, submitted
-// together, and one outcome when the last of them is done.
+void SetModel(const ServedModel& model, v1::ModelRef& ref);
+
+// One EncodeRequest on its way through the engine: a job for each input, or for each window of one,
+// submitted together, and one outcome when the last of them is done.
 class EncodeRun {
  public:
   EncodeRun(const ServiceContext& service, EncodePlan plan);
@@ -31,34 +34,44 @@ class EncodeRun {
   // Input and output, in bytes.
   uint64_t bytes() const { return bytes_; }
 
-  // Once done with OK: writes the reply, or its next part of at most limits.message_bytes with
-  // `reserved_bytes` kept free. True if that was the last.
+  // Once done with OK, one of these: writes the reply; or its next part of at most
+  // limits.message_bytes with `reserved_bytes` kept free, true if that was the last; or gives the
+  // pooled vectors of all inputs, which the run keeps.
   void WriteAll(v1::EncodeResponse& response);
   bool WritePart(int64_t reserved_bytes, v1::EncodeResponse& response);
+  std::vector<std::span<const float>> PooledVectors();
 
  private:
+  // What an input's jobs have become.
+  struct Finished {
+    EncodeTask task;  // With the outputs of all of its windows.
+    JobTimings timings;
+  };
+
   // Whether the queue has room now, so that outputs are not allocated for nothing.
   bool FitsQueue() const;
   void JobDone(size_t index, std::unique_ptr<Job> job, const absl::Status& status);
-  // All of an Encoding but its token vectors.
-  void WriteFixed(size_t index, v1::Encoding& encoding) const;
-  void WriteRows(size_t index, int64_t first, int64_t count, v1::Encoding& encoding) const;
-  int64_t FixedBytes(size_t index) const;
-  const EncodeTask& task(size_t index) const { return std::get<EncodeTask>(done_[index]->task); }
+  // Takes the outputs of the next input that has not been finished; inputs are finished in order.
+  const Finished& FinishNext();
+  // Writes all of an Encoding but its token vectors.
+  void WriteBegin(size_t index, v1::Encoding& encoding);
 
   const ServiceContext& service_;
   EncodePlan plan_;
-  const size_t count_;
+  const size_t count_;  // Of jobs.
   uint64_t bytes_ = 0;
   int64_t rows_ = 0;
   std::optional<HeldBytes> held_;
   std::function<void(absl::Status)> on_done_;
 
   absl::Mutex mutex_;
-  std::vector<std::unique_ptr<Job>> done_;  // By input; written under mutex_ until all are done.
+  std::vector<std::unique_ptr<Job>> done_;  // By job; written under mutex_ until all are done.
   size_t remaining_ ABSL_GUARDED_BY(mutex_);
   absl::Status status_ ABSL_GUARDED_BY(mutex_);
 
+  // Used once all jobs are done.
+  std::vector<Finished> finished_;  // By input, as far as they are.
+  size_t finished_jobs_ = 0;        // Of those inputs.
   // Where the next part begins.
   size_t next_input_ = 0;
   int64_t next_row_ = 0;

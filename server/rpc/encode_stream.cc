@@ -8,6 +8,7 @@
 #include "server/rpc/guard.h"
 #include "server/rpc/message.h"
 #include "server/validate/encode.h"
+#include "server/validate/encode_size.h"
 #include "server/validate/error.h"
 #include "server/validate/wire.h"
 

@@ -1,12 +1,17 @@
 #include "server/rpc/encoder_service.h"
 
+#include <array>
+#include <span>
 #include <utility>
 
 #include "core/base/status_macros.h"
+#include "server/represent/encoding.h"
+#include "server/represent/outputs.h"
 #include "server/rpc/encode_run.h"
 #include "server/rpc/encode_stream.h"
 #include "server/rpc/unary_call.h"
 #include "server/validate/encode.h"
+#include "server/validate/similarity.h"
 
 namespace attnd {
 namespace {
@@ -31,7 +36,47 @@ absl::Status HandleEncode(UnaryCall& call, const v1::EncodeRequest& request) {
   });
 }
 
+void WriteCosines(EncodeRun& run, size_t sources, size_t targets, v1::Tensor& tensor) {
+  const std::vector<std::span<const float>> vectors = run.PooledVectors();
+  const auto first = std::span(vectors).first(sources);
+  const auto second = targets == 0 ? first : std::span(vectors).subspan(sources, targets);
+  const std::vector<float> cosines = Cosines(first, second);
+  const auto rows = static_cast<int64_t>(first.size());
+  const auto columns = static_cast<int64_t>(second.size());
+  SetShape(VectorEncoding::kFloat32, std::array{rows, columns}, tensor);
+  AppendVectors({cosines.data(), rows, columns, columns}, VectorEncoding::kFloat32, tensor);
+}
+
+absl::Status HandleSimilarity(UnaryCall& call, const v1::SimilarityRequest& request) {
+  const ServiceContext& service = call.service();
+  RETURN_IF_ERROR(call.CheckRoom());
+  ASSIGN_OR_RETURN(SimilarityPlan plan, PlanSimilarity(request, service.model, service.limits));
+  auto owned = std::make_shared<EncodeRun>(service, std::move(plan.encode));
+  EncodeRun* run = owned.get();
+  call.Keep(std::move(owned));
+  const auto done = [&call, run, sources = plan.sources,
+                     targets = plan.targets](absl::Status status) {
+    call.Guard([&] {
+      if (status.ok()) {
+        v1::SimilarityResponse response;
+        SetModel(call.service().model, *response.mutable_model());
+        WriteCosines(*run, sources, targets, *response.mutable_similarities());
+        call.Reply(response);
+      }
+      return status;
+    });
+  };
+  return run->Submit(call.deadline(), call.cancelled(), done);
+}
+
 }  // namespace
+
+grpc::ServerUnaryReactor* EncoderServiceImpl::Similarity(grpc::CallbackServerContext* context,
+                                                         const grpc::ByteBuffer* request,
+                                                         grpc::ByteBuffer* reply) {
+  return UnaryCall::Start<v1::SimilarityRequest>(service_, Method::kSimilarity, context, request,
+                                                 reply, &HandleSimilarity);
+}
 
 grpc::ServerUnaryReactor* EncoderServiceImpl::Encode(grpc::CallbackServerContext* context,
                                                      const grpc::ByteBuffer* request,

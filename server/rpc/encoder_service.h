@@ -16,13 +16,17 @@ class EncodeStreamCall;
 // that does not parse.
 class EncoderServiceImpl
     : public v1::EncoderService::WithRawCallbackMethod_Encode<
-          v1::EncoderService::WithRawCallbackMethod_EncodeStream<v1::EncoderService::Service>> {
+          v1::EncoderService::WithRawCallbackMethod_EncodeStream<
+              v1::EncoderService::WithRawCallbackMethod_Similarity<v1::EncoderService::Service>>> {
  public:
   explicit EncoderServiceImpl(const ServiceContext& service) : service_(service) {}
 
   grpc::ServerUnaryReactor* Encode(grpc::CallbackServerContext* context,
                                    const grpc::ByteBuffer* request,
                                    grpc::ByteBuffer* reply) override;
+  grpc::ServerUnaryReactor* Similarity(grpc::CallbackServerContext* context,
+                                       const grpc::ByteBuffer* request,
+                                       grpc::ByteBuffer* reply) override;
   grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* EncodeStream(
       grpc::CallbackServerContext* context) override;
 

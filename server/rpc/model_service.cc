@@ -33,6 +33,9 @@ void Describe(const Limits& limits, v1::Limits& to) {
   to.set_text_bytes(static_cast<int32_t>(limits.text_bytes));
   to.set_attention_scores(limits.attention_scores);
   to.set_attention_flops(limits.attention_flops);
+  to.set_layers_per_request(limits.layers_per_request);
+  to.set_attention_map_scores(limits.attention_map_scores);
+  to.set_spans_per_input(limits.spans_per_input);
 }
 
 void Describe(const ServiceContext& service, v1::ModelInfo& to) {
@@ -60,6 +63,9 @@ void Describe(const ServiceContext& service, v1::ModelInfo& to) {
     kernel.set_reason(choice.reason);
   }
   Describe(service.limits, *to.mutable_limits());
+  to.mutable_prompts()->insert(info.prompts.begin(), info.prompts.end());
+  to.set_default_prompt_name(info.default_prompt_name);
+  to.set_projection_size(info.projection);
 }
 
 absl::Status HandleListModels(UnaryCall& call, const v1::ListModelsRequest&) {

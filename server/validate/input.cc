@@ -67,6 +67,7 @@ Tokenized DescribeIds(const EncodeTask& task, const ServedModel& model) {
   tokens.offsets.resize(count);
   tokens.text_indices.assign(count, -1);
   tokens.special.resize(count);
+  tokens.word_ids.assign(count, -1);
   if (model.token_of) {
     for (const int32_t id : task.ids) tokens.strings.push_back(model.token_of(id).value_or(""));
   }

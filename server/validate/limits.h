@@ -20,6 +20,9 @@ struct Limits {
   int64_t held_bytes = 512 << 20;  // Of all requests that are not answered yet.
   int64_t attention_scores = 16 << 20;
   int64_t attention_flops = 4'000'000'000;
+  int32_t layers_per_request = 16;         // Of hidden layers, and of attention maps.
+  int64_t attention_map_scores = 1 << 20;  // Of one input's attention maps.
+  int32_t spans_per_input = 512;
   std::chrono::nanoseconds default_deadline = std::chrono::seconds(10);
   std::chrono::nanoseconds deadline_cap = std::chrono::seconds(30);
 };

@@ -26,6 +26,8 @@ struct ServedModel {
       std::string_view text, std::optional<std::string_view> pair, const TokenizeOptions& options)>
       tokenize;
   std::function<std::optional<std::string>(int32_t id)> token_of;
+  // VocabularyBytes of this; the server fills it in.
+  int64_t vocabulary_bytes = 0;
   // As Tokenizer::Decode. Empty without a tokenizer.
   std::function<absl::StatusOr<std::string>(std::span<const int32_t> ids, bool skip_special_tokens)>
       decode;

@@ -14,8 +14,10 @@
 namespace attnd {
 namespace {
 
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Pair;
 using Json = nlohmann::json;
 using testing::TempDir;
 using testing::TinyBertConfig;
@@ -277,6 +279,66 @@ TEST_F(ModelConfigTest, LowerCasingOutsideTheTokenizerIsRefused) {
             "tokenizer.json alone");
 }
 
+constexpr char kPromptsFile[] = "config_sentence_transformers.json";
+
+TEST_F(ModelConfigTest, PromptsAreReadByNameWithTheirDefault) {
+  EXPECT_TRUE(Read(temp_)->prompts.empty());
+  temp_.Write(kPromptsFile, R"({"prompts": {"query": "query: ", "document": ""},
+                                "default_prompt_name": "query", "similarity_fn_name": "dot"})");
+  absl::StatusOr<ModelConfig> config = Read(temp_);
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_THAT(config->prompts, ElementsAre(Pair("document", ""), Pair("query", "query: ")));
+  EXPECT_EQ(config->default_prompt_name, "query");
+  EXPECT_THAT(config->files, Contains(kPromptsFile));
+
+  for (const char* none :
+       {"{}", R"({"prompts": null, "default_prompt_name": null})", R"({"prompts": {}})"}) {
+    temp_.Write(kPromptsFile, none);
+    config = Read(temp_);
+    ASSERT_TRUE(config.ok()) << config.status();
+    EXPECT_TRUE(config->prompts.empty());
+    EXPECT_EQ(config->default_prompt_name, "");
+  }
+}
+
+TEST_F(ModelConfigTest, PromptsThatAreNoneAreRefusedByName) {
+  const auto error = [&](const Json& json) {
+    temp_.Write(kPromptsFile, json.dump());
+    return ErrorOf(temp_);
+  };
+  const std::string file = StrCat(kPromptsFile, ": ");
+  EXPECT_EQ(error({1}), file + "is an array, not an object");
+  EXPECT_EQ(error({{"prompts", "query: "}}), file + R"(prompts: is \"query: \", not an object)");
+  EXPECT_EQ(error({{"prompts", {{"a\n", 5}}}}),
+            file + R"(prompts: a\n is a number; a string is wanted)");
+  EXPECT_EQ(error({{"prompts", {{"a", nullptr}}}}),
+            file + "prompts: a is a null; a string is wanted");
+  EXPECT_EQ(error({{"prompts", {{"a", "b"}}}, {"default_prompt_name", "c"}}),
+            file + R"(default_prompt_name is "c", which is no prompt)");
+  EXPECT_EQ(error({{"default_prompt_name", ""}}),
+            file + R"(default_prompt_name is "", which is no prompt)");
+  EXPECT_EQ(error({{"prompts", {{"a", "b"}}}, {"default_prompt_name", 3}}),
+            file + "default_prompt_name is 3; a string is wanted");
+  temp_.Write(kPromptsFile, R"({"prompts": {"a": "b")");
+  EXPECT_THAT(ErrorOf(temp_), HasSubstr(file));
+}
+
+TEST_F(ModelConfigTest, PromptsAreBoundInNumberAndSize) {
+  const auto read = [&](const Json& prompts) {
+    temp_.Write(kPromptsFile, Json{{"prompts", prompts}}.dump());
+    return ErrorOf(temp_);
+  };
+  Json many = Json::object();
+  for (int i = 0; i < 64; ++i) many[std::to_string(i)] = "";
+  EXPECT_EQ(read(many), "none");
+  many["64"] = "";
+  EXPECT_THAT(read(many), HasSubstr("65 prompts are more than the limit of 64"));
+  EXPECT_EQ(read({{"a", std::string(4096, 'x')}}), "none");
+  EXPECT_THAT(read({{"a", std::string(4097, 'x')}}), HasSubstr("a has 4097 bytes; the limit is"));
+  EXPECT_EQ(read({{std::string(256, 'x'), ""}}), "none");
+  EXPECT_THAT(read({{std::string(257, 'x'), ""}}), HasSubstr("a name of 257 bytes; the limit is"));
+}
+
 TEST_F(ModelConfigTest, TheDigestChangesWithEverythingThatChangesAnAnswerAndNothingElse) {
   const auto digest = [&](std::string_view precision = "f32") {
     const absl::StatusOr<ModelDir> dir = ModelDir::Open(temp_.path());
@@ -290,10 +352,13 @@ TEST_F(ModelConfigTest, TheDigestChangesWithEverythingThatChangesAnAnswerAndNoth
   };
   const std::string first = digest();
   temp_.Write("README.md", "other");
-  temp_.Write("config_sentence_transformers.json", "{}");
+  temp_.Write("tokenizer_config.json", "{}");
   EXPECT_EQ(digest(), first);
 
   std::set<std::string> digests = {first, digest("bf16")};
+  temp_.Write(kPromptsFile, "{}");
+  EXPECT_TRUE(digests.insert(digest()).second);
+  temp_.Remove(kPromptsFile);
   for (const char* name : {"config.json", "tokenizer.json", "modules.json", "1_Pooling/config.json",
                            "sentence_bert_config.json"}) {
     const std::string before = temp_.Read(name);

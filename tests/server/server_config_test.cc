@@ -132,6 +132,19 @@ TEST(ConfigTest, MistakesNameTheirFlag) {
   EXPECT_THAT(std::get<ConfigExit>(result).text, HasSubstr("--model"));
 }
 
+TEST(ConfigTest, WhatEncodeMayBeAskedForIsBound) {
+  const Config config = Good({});
+  EXPECT_EQ(config.limits.layers_per_request, 16);
+  EXPECT_EQ(config.limits.attention_map_scores, 1 << 20);
+  EXPECT_EQ(config.limits.spans_per_input, 512);
+  EXPECT_EQ(Good({"--layers-per-request", "1024"}).limits.layers_per_request, 1024);
+  EXPECT_EQ(Good({"--attention-map-scores", "7"}).limits.attention_map_scores, 7);
+  EXPECT_EQ(Good({"--spans-per-input", "65536"}).limits.spans_per_input, 65'536);
+  ExpectRefused({"--layers-per-request", "1025"}, "1 to 1024");
+  ExpectRefused({"--attention-map-scores", "0"}, "--attention-map-scores");
+  ExpectRefused({"--spans-per-input", "65537"}, "1 to 65536");
+}
+
 TEST(ConfigTest, AnUnknownKeyInTheFileIsAnError) {
   ExpectRefused({"--config", WriteFile("unknown.conf", "batch-tokns = 128\n")}, "batch-tokns");
   ExpectRefused({"--config", WriteFile("range.conf", "batch-tokens = 1\n")}, "--batch-tokens");

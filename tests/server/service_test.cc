@@ -96,9 +96,10 @@ TEST(EncodeTest, OneBadInputFailsAllBeforeAnyIsComputed) {
 TEST(MalformedTest, BytesThatAreNoMessageAreInvalidArgumentOnEveryMethod) {
   TestServer server;
   for (const char* method :
-       {"/attnd.v1.EncoderService/Encode", "/attnd.v1.AttentionService/Attend",
-        "/attnd.v1.AttentionService/SelfAttention", "/attnd.v1.ModelService/ListModels",
-        "/attnd.v1.ModelService/GetModel", "/grpc.health.v1.Health/Check"}) {
+       {"/attnd.v1.EncoderService/Encode", "/attnd.v1.EncoderService/Similarity",
+        "/attnd.v1.AttentionService/Attend", "/attnd.v1.AttentionService/SelfAttention",
+        "/attnd.v1.ModelService/ListModels", "/attnd.v1.ModelService/GetModel",
+        "/grpc.health.v1.Health/Check"}) {
     const grpc::Status status = testing::SendRaw(server, method, "\xff\xff\xff");
     EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT) << method;
     EXPECT_EQ(ReasonIn(status.error_details()), "MALFORMED_REQUEST") << method;

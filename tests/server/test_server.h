@@ -1,15 +1,13 @@
 #pragma once
 
-#include <atomic>
 #include <chrono>
+#include <functional>
 #include <memory>
-#include <span>
 #include <string>
 #include <string_view>
 #include <thread>
 #include <utility>
 
-#include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
 #include "attnd/v1/attention.grpc.pb.h"
 #include "attnd/v1/encoder.grpc.pb.h"
@@ -24,109 +22,10 @@
 #include "gtest/gtest.h"
 #include "server/observe/log.h"
 #include "server/server.h"
+#include "tests/server/stub_model.h"
 #include "tests/support/tiny_model.h"
 
 namespace attnd::testing {
-
-inline constexpr int32_t kHidden = 4;
-
-// A model that isn't there: outputs are a function of the ids, and a gate holds the worker when a
-// test wants a queue. It counts the jobs that it computes.
-class StubModel {
- public:
-  // Closes the gate: the next batch waits before it is computed.
-  void Hold() {
-    absl::MutexLock lock(&mutex_);
-    open_ = false;
-  }
-  void Release() {
-    absl::MutexLock lock(&mutex_);
-    open_ = true;
-  }
-  // Returns when a batch waits at the closed gate.
-  void AwaitHeld() {
-    absl::MutexLock lock(&mutex_);
-    mutex_.Await(absl::Condition(&held_));
-  }
-  int computed() const { return computed_; }
-  void FailWith(absl::Status status) {
-    absl::MutexLock lock(&mutex_);
-    failure_ = std::move(status);
-  }
-
-  absl::Status Step(std::span<Job* const> batch) {
-    {
-      absl::MutexLock lock(&mutex_);
-      held_ = !open_;
-      mutex_.Await(absl::Condition(&open_));
-      held_ = false;
-      if (!failure_.ok()) return failure_;
-    }
-    for (Job* job : batch) {
-      computed_ += 1;
-      if (auto* task = std::get_if<EncodeTask>(&job->task)) Fill(*task);
-      if (auto* task = std::get_if<AttendTask>(&job->task)) RunAttend(*task);
-      if (auto* task = std::get_if<SelfAttentionTask>(&job->task)) RunSelfAttention(*task);
-    }
-    return absl::OkStatus();
-  }
-
-  // What row `row` of a task with these ids is filled with.
-  static float Value(const EncodeTask& task, size_t row) {
-    return task.ids.empty() ? task.embeddings[row * kHidden] : static_cast<float>(task.ids[row]);
-  }
-
- private:
-  static void Fill(EncodeTask& task) {
-    for (size_t i = 0; i < task.rows_out.size(); ++i) task.rows_out[i] = Value(task, i / kHidden);
-    for (float& value : task.pooled_out) value = Value(task, 0);
-  }
-
-  absl::Mutex mutex_;
-  bool open_ = true;
-  bool held_ = false;
-  absl::Status failure_;
-  std::atomic<int> computed_ = 0;
-};
-
-class StubExecutor : public Executor {
- public:
-  explicit StubExecutor(StubModel& model) : model_(model) {}
-  absl::Status Step(std::span<Job* const> batch) override { return model_.Step(batch); }
-
- private:
-  StubModel& model_;
-};
-
-// The stub as the services see it, with a real tokenizer.
-inline ServedModel StubServedModel(const Tokenizer* tokenizer) {
-  ServedModel served;
-  served.name = "stub";
-  served.info = {.family = "bert",
-                 .version = "0123456789abcdef",
-                 .hidden = kHidden,
-                 .layers = 1,
-                 .heads = 1,
-                 .vocabulary = tokenizer->id_end(),
-                 .token_types = 2,
-                 .length_max = 64,
-                 .length_default = 32,
-                 .pooling = Pooling::kMean,
-                 .dtype = "f32",
-                 .checkpoint_dtype = "F32"};
-  served.isa = "none";
-  served.onednn_version = "none";
-  served.tokenize = [tokenizer](auto text, auto pair, const TokenizeOptions& options) {
-    return tokenizer->Encode(text, pair, options);
-  };
-  served.token_of = [tokenizer](int32_t id) { return tokenizer->TokenOf(id); };
-  served.size_outputs = [](EncodeTask& task) {
-    const size_t rows = task.ids.empty() ? task.embeddings.size() / kHidden : task.ids.size();
-    if (task.return_rows) task.rows_out.resize(rows * kHidden);
-    if (task.pooling) task.pooled_out.resize(kHidden);
-  };
-  return served;
-}
 
 // A server on a port of the system's choice, with the stub behind it, and a channel to it.
 class TestServer {
@@ -140,12 +39,17 @@ class TestServer {
     return config;
   }
 
-  explicit TestServer(Config config = DefaultConfig()) {
+  // `change` is made to the model before it is served.
+  explicit TestServer(const Config& config = DefaultConfig(),
+                      const std::function<void(ServedModel&)>& change = {}) {
     auto loaded = Tokenizer::Load(TinyTokenizer());
     EXPECT_TRUE(loaded.ok()) << loaded.status();
     tokenizer_ = *std::move(loaded);
+    served_ = StubServedModel(tokenizer_.get());
+    if (change) change(served_);
+    served_.size_outputs = [info = served_.info](EncodeTask& task) { SizeStubOutputs(info, task); };
     auto server = Server::Start(
-        config, StubServedModel(tokenizer_.get()),
+        config, served_,
         [this](int) -> std::unique_ptr<Executor> { return std::make_unique<StubExecutor>(model_); },
         MakeLogger(LogFormat::kText, config.log_level));
     EXPECT_TRUE(server.ok()) << server.status();
@@ -164,6 +68,7 @@ class TestServer {
   ~TestServer() { model_.Release(); }
 
   StubModel& model() { return model_; }
+  const ServedModel& served() const { return served_; }
   Server& server() { return *server_; }
   const std::shared_ptr<grpc::Channel>& channel() const { return channel_; }
   v1::EncoderService::Stub& encoder() { return *encoder_; }
@@ -173,6 +78,7 @@ class TestServer {
 
  private:
   std::unique_ptr<const Tokenizer> tokenizer_;
+  ServedModel served_;
   StubModel model_;
   std::unique_ptr<Server> server_;
   std::shared_ptr<grpc::Channel> channel_;

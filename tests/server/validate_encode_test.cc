@@ -92,16 +92,16 @@ TEST_F(ValidateEncodeTest, DefaultsAreTheModelsAndAskForThePooledVectorAlone) {
   EXPECT_EQ(TaskOf(*plan, 0).pooling, Pooling::kCls);
   EXPECT_TRUE(TaskOf(*plan, 0).normalize);
   EXPECT_FALSE(TaskOf(*plan, 0).return_rows);
-  EXPECT_FALSE(plan->return_tokens);
+  EXPECT_FALSE(plan->choices.return_tokens);
   EXPECT_EQ(plan->jobs[0]->rows, 4);  // [CLS] a b [SEP]
 }
 
 TEST_F(ValidateEncodeTest, TokenVectorsBringTokensUnlessTheseAreDeclined) {
   v1::EncodeRequest request = Text("a");
   request.mutable_options()->set_return_token_vectors(true);
-  EXPECT_TRUE(PlanEncode(request, model_, limits_, ReplyForm::kOneMessage)->return_tokens);
+  EXPECT_TRUE(PlanEncode(request, model_, limits_, ReplyForm::kOneMessage)->choices.return_tokens);
   request.mutable_options()->set_return_tokens(false);
-  EXPECT_FALSE(PlanEncode(request, model_, limits_, ReplyForm::kOneMessage)->return_tokens);
+  EXPECT_FALSE(PlanEncode(request, model_, limits_, ReplyForm::kOneMessage)->choices.return_tokens);
 }
 
 TEST_F(ValidateEncodeTest, AnEmptyOrBlankTextIsItsSpecialTokens) {
@@ -116,14 +116,14 @@ TEST_F(ValidateEncodeTest, IdsAreUsedAsGivenAndCutOnRequestOnly) {
   const std::vector<int32_t> ids = {2, 5, 6, 7, 3};
   const auto whole = PlanEncode(Ids(ids), model_, limits_, ReplyForm::kOneMessage);
   EXPECT_EQ(TaskOf(*whole, 0).ids, ids);
-  EXPECT_FALSE(whole->truncated[0]);
+  EXPECT_FALSE(whole->inputs[0].truncated);
 
   v1::EncodeRequest request = Ids(ids);
   request.mutable_options()->set_max_length(2);
   request.mutable_options()->set_truncation(v1::TRUNCATION_RIGHT);
   auto cut = PlanEncode(request, model_, limits_, ReplyForm::kOneMessage);
   EXPECT_THAT(TaskOf(*cut, 0).ids, ElementsAre(2, 5));
-  EXPECT_TRUE(cut->truncated[0]);
+  EXPECT_TRUE(cut->inputs[0].truncated);
   request.mutable_options()->set_truncation(v1::TRUNCATION_LEFT);
   cut = PlanEncode(request, model_, limits_, ReplyForm::kOneMessage);
   EXPECT_THAT(TaskOf(*cut, 0).ids, ElementsAre(7, 3));
@@ -192,7 +192,7 @@ TEST_F(ValidateEncodeTest, TextsAreBoundInBytesBeforeAndInTokensAfterTokenizatio
   request.mutable_options()->set_max_length(4);
   ExpectRefused(request, v1::ERROR_REASON_TOO_LONG, "inputs[0].text", "4");
   request.mutable_options()->set_truncation(v1::TRUNCATION_RIGHT);
-  EXPECT_TRUE(PlanEncode(request, model_, limits_, ReplyForm::kOneMessage)->truncated[0]);
+  EXPECT_TRUE(PlanEncode(request, model_, limits_, ReplyForm::kOneMessage)->inputs[0].truncated);
 }
 
 TEST_F(ValidateEncodeTest, NoTokensAtAllIsRefused) {
