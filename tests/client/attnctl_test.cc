@@ -165,6 +165,9 @@ TEST(AttnctlModels, PrintsWhatIsServed) {
   EXPECT_EQ(outcome.code, 0) << outcome.error;
   EXPECT_THAT(outcome.out, HasSubstr("fake"));
   EXPECT_THAT(outcome.out, HasSubstr("ffn.up: jit_1x1:avx2"));
+  EXPECT_THAT(outcome.out, HasSubstr("32 inputs a request"));
+  EXPECT_THAT(outcome.out, HasSubstr("1024 bytes held"));
+  EXPECT_THAT(outcome.out, HasSubstr("deadline 1.5 s by default"));
   EXPECT_EQ(Attnctl({"models", "other", "--target", server.target()}).code, 1);
 }
 

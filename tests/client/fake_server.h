@@ -203,6 +203,8 @@ class FakeModels final : public v1::ModelService::Service {
     info.set_pooling(v1::POOLING_MEAN);
     info.set_normalize(true);
     info.mutable_limits()->set_inputs_per_request(32);
+    info.mutable_limits()->set_held_bytes(1024);
+    info.mutable_limits()->set_default_deadline_seconds(1.5);
     auto& kernel = *info.add_kernels();
     kernel.set_layer("ffn.up");
     kernel.set_implementation("jit_1x1:avx2");
