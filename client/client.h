@@ -33,7 +33,7 @@ namespace attnd::client {
 
 struct ConnectOptions {
   std::string target = "127.0.0.1:50051";  // HOST:PORT, or unix:PATH. Plaintext.
-  // How long a call may take, waiting included. EncodeStream has none: see StreamOptions.
+  // How long a call may take, waiting included. A stream has its own: see StreamOptions.
   std::chrono::milliseconds deadline{10'000};
   // The largest reply accepted; attnd sends at most its own limit (4 MiB by default).
   int32_t reply_bytes_max = 4 * 1024 * 1024;

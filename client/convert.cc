@@ -260,7 +260,12 @@ ModelInfo FromProto(const v1::ModelInfo& info) {
                               .stream_requests = info.limits().stream_requests(),
                               .text_bytes = info.limits().text_bytes(),
                               .attention_scores = info.limits().attention_scores(),
-                              .attention_flops = info.limits().attention_flops()}};
+                              .attention_flops = info.limits().attention_flops(),
+                              .queue_bytes = info.limits().queue_bytes(),
+                              .held_bytes = info.limits().held_bytes(),
+                              .request_text_bytes = info.limits().request_text_bytes(),
+                              .default_deadline_seconds = info.limits().default_deadline_seconds(),
+                              .deadline_cap_seconds = info.limits().deadline_cap_seconds()}};
   for (const v1::Kernel& kernel : info.kernels()) {
     result.kernels.push_back({.layer = kernel.layer(),
                               .implementation = kernel.implementation(),

@@ -82,6 +82,9 @@ std::unique_ptr<EncodeStream> EncodeStream::Open(const std::shared_ptr<grpc::Cha
                                                  const StreamOptions& options) {
   auto call = std::make_unique<Call>();
   call->in_flight_max = options.in_flight_max;
+  if (options.deadline) {
+    call->context.set_deadline(std::chrono::system_clock::now() + *options.deadline);
+  }
   call->stub = v1::EncoderService::NewStub(channel);
   call->stream = call->stub->EncodeStream(&call->context);
   return std::unique_ptr<EncodeStream>(new EncodeStream(std::move(call)));

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,6 +20,9 @@ namespace attnd::client {
 struct StreamOptions {
   // Requests sent and not answered. Send waits at this number.
   int32_t in_flight_max = 64;
+  // How long the whole stream may take; what is not answered by then ends with kDeadlineExceeded.
+  // Absent: as long as it wants.
+  std::optional<std::chrono::milliseconds> deadline = {};
 };
 
 struct StreamReply {

@@ -110,7 +110,7 @@ absl::Status EncodeInOrder(const Client& client, const OrderedEncodeOptions& opt
                            const NextInput& next, const DeliverEncoding& deliver) {
   Reorderer reorderer(options.window, deliver);
   const std::unique_ptr<EncodeStream> stream =
-      client.OpenEncodeStream({.in_flight_max = options.window});
+      client.OpenEncodeStream({.in_flight_max = options.window, .deadline = options.deadline});
   absl::Mutex mutex;
   std::optional<absl::Status> ended;  // Guarded by mutex.
   std::thread receiver([&] {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -21,6 +22,8 @@ struct OrderedEncodeOptions {
   EncodeOptions encode;
   // Inputs taken and not delivered: what is kept in memory, and what the server may batch.
   int32_t window = 64;
+  // As that of StreamOptions: for all inputs together.
+  std::optional<std::chrono::milliseconds> deadline = {};
 };
 
 // Encodes inputs of any number over one stream and delivers in the order of the inputs. An input

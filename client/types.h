@@ -169,6 +169,11 @@ struct Limits {
   int32_t text_bytes = 0;
   int64_t attention_scores = 0;
   int64_t attention_flops = 0;
+  int64_t queue_bytes = 0;
+  int64_t held_bytes = 0;
+  int64_t request_text_bytes = 0;
+  double default_deadline_seconds = 0;
+  double deadline_cap_seconds = 0;
 };
 
 struct ModelInfo {

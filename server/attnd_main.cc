@@ -66,17 +66,29 @@ absl::StatusOr<std::unique_ptr<const Tokenizer>> LoadTokenizer(const ModelDir& d
                       StrCat(kTokenizerFile, ": ", tokenizer.status().message()));
 }
 
+// What the tokenizer says, the model must know.
+absl::Status CheckVocabulary(const Tokenizer& tokenizer, const ModelInfo& info) {
+  if (tokenizer.id_end() <= info.vocabulary) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      StrCat(kTokenizerFile, ": its largest id ", tokenizer.id_end() - 1,
+             " is not in the model's vocabulary of ", info.vocabulary));
+}
+
+// All that Load checks, but for the weights' numbers.
+absl::Status CheckModel(const Config& config) {
+  ASSIGN_OR_RETURN(const ModelDir dir, ModelDir::Open(config.model_path));
+  ASSIGN_OR_RETURN(const auto tokenizer, LoadTokenizer(dir));
+  ASSIGN_OR_RETURN(const ModelInfo info, Model::Check(dir));
+  return CheckVocabulary(*tokenizer, info);
+}
+
 absl::StatusOr<Loaded> Load(const Config& config) {
   Loaded loaded;
   ASSIGN_OR_RETURN(const ModelDir dir, ModelDir::Open(config.model_path));
   // The tokenizer first: it is small, and a broken one should not cost reading the weights.
   ASSIGN_OR_RETURN(loaded.tokenizer, LoadTokenizer(dir));
   ASSIGN_OR_RETURN(loaded.model, Model::Load(dir, {.batch_rows_max = config.limits.batch_tokens}));
-  if (loaded.tokenizer->id_end() > loaded.model->info().vocabulary) {
-    return absl::InvalidArgumentError(
-        StrCat(kTokenizerFile, ": its largest id ", loaded.tokenizer->id_end() - 1,
-               " is not in the model's vocabulary of ", loaded.model->info().vocabulary));
-  }
+  RETURN_IF_ERROR(CheckVocabulary(*loaded.tokenizer, loaded.model->info()));
   return loaded;
 }
 
@@ -224,6 +236,17 @@ absl::Status Run(Config config, std::shared_ptr<spdlog::logger> log) {
   return absl::OkStatus();
 }
 
+// --check-config: prints the configuration, or what is wrong with the model directory.
+int PrintCheck(const ConfigCheck& check) {
+  const absl::Status status = CheckModel(check.config);
+  if (status.ok()) {
+    std::printf("%s\n", check.text.c_str());
+    return 0;
+  }
+  std::fprintf(stderr, "attnd: --model: %s\n", std::string(status.message()).c_str());
+  return kBadConfig;
+}
+
 }  // namespace
 }  // namespace attnd
 
@@ -236,6 +259,9 @@ int main(int argc, char** argv) {
   if (const auto* exit = std::get_if<attnd::ConfigExit>(&config)) {
     std::fprintf(exit->code == 0 ? stdout : stderr, "%s\n", exit->text.c_str());
     return exit->code;
+  }
+  if (const auto* check = std::get_if<attnd::ConfigCheck>(&config)) {
+    return attnd::PrintCheck(*check);
   }
   auto& ready = std::get<attnd::Config>(config);
   auto log = attnd::MakeLogger(ready.log_format, ready.log_level);

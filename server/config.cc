@@ -11,7 +11,6 @@
 namespace attnd {
 namespace {
 
-constexpr int kBadConfig = 2;
 constexpr char kMetricsFlag[] = "--metrics-listen";
 
 bool IsGiven(const std::vector<std::string>& arguments, const std::string& flag) {
@@ -41,7 +40,7 @@ void AddEnvironment(const CLI::App& app, std::vector<std::string>& arguments) {
 
 }  // namespace
 
-std::variant<Config, ConfigExit> ReadConfig(int count, const char* const* arguments) {
+std::variant<Config, ConfigCheck, ConfigExit> ReadConfig(int count, const char* const* arguments) {
   CLI::App app("attnd: contextualized representations over gRPC.", "attnd");
   Config config;
   ConfigFlags flags(app, config);
@@ -59,8 +58,8 @@ std::variant<Config, ConfigExit> ReadConfig(int count, const char* const* argume
     return ConfigExit{.text = "attnd: " + wrong, .code = kBadConfig};
   }
   if (flags.check_only()) {
-    return ConfigExit{.text = app.config_to_str(/*default_also=*/true, /*write_description=*/false),
-                      .code = 0};
+    std::string text = app.config_to_str(/*default_also=*/true, /*write_description=*/false);
+    return ConfigCheck{.config = std::move(config), .text = std::move(text)};
   }
   return config;
 }

@@ -44,15 +44,25 @@ struct Config {
   std::string log_level = "info";
 };
 
+// What a wrong configuration exits with.
+inline constexpr int kBadConfig = 2;
+
 // Instead of a configuration: text to print, and the code to exit with. 0 goes to standard output;
-// 2, which names the flag that is wrong, to standard error.
+// kBadConfig, which names the flag that is wrong, to standard error.
 struct ConfigExit {
   std::string text;
   int code = 0;
 };
 
+// With --check-config: the configuration, and all of it as a config file, to print once the model
+// directory, which is not looked at here, has been checked too.
+struct ConfigCheck {
+  Config config;
+  std::string text;
+};
+
 // Reads flags, environment and config file, and checks them. Touches nothing else. `arguments` are
 // main's.
-std::variant<Config, ConfigExit> ReadConfig(int count, const char* const* arguments);
+std::variant<Config, ConfigCheck, ConfigExit> ReadConfig(int count, const char* const* arguments);
 
 }  // namespace attnd

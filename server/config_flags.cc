@@ -30,7 +30,9 @@ std::string Text(std::chrono::nanoseconds duration) {
 ConfigFlags::ConfigFlags(CLI::App& app, Config& config) : app_(app), config_(config) {
   app.set_config("--config", "", "A file of lines `flag = value`, without the dashes.");
   app.allow_config_extras(CLI::config_extras_mode::error);
-  app.add_flag("--check-config", check_only_, "Check the configuration, print all of it, and exit.")
+  app.add_flag("--check-config", check_only_,
+               "Check the configuration and the model directory (all but the weights' numbers), "
+               "print the configuration, and exit.")
       ->configurable(false);
   AddAddresses();
   AddEngine();

@@ -24,7 +24,17 @@ struct EncodeFlags {
   bool vectors = true;
   int numbers = 4;
   int window = 64;
+  bool deadline_given = false;
 };
+
+OrderedEncodeOptions OrderedOptions(const EncodeFlags& flags) {
+  OrderedEncodeOptions ordered{.encode = flags.options, .window = flags.window};
+  // Lines may be of any number, so that no default fits them.
+  if (!flags.jsonl || flags.deadline_given) {
+    ordered.deadline = flags.connection.ToOptions().deadline;
+  }
+  return ordered;
+}
 
 std::string FirstNumbers(std::span<const float> values, int count) {
   std::string out = "[";
@@ -77,7 +87,7 @@ int EncodeTexts(const EncodeFlags& flags, const Client& client, Streams& streams
   std::vector<std::string> pooled_texts;
   std::vector<std::vector<float>> pooled;
   const absl::Status status = EncodeInOrder(
-      client, {.encode = flags.options, .window = flags.window},
+      client, OrderedOptions(flags),
       [&]() -> std::optional<absl::StatusOr<Input>> {
         if (next == flags.texts.size()) return std::nullopt;
         return Input(flags.texts[next++]);
@@ -112,8 +122,8 @@ int RunEncode(const EncodeFlags& flags, Streams& streams) {
     }
     return EncodeTexts(resolved, client, streams);
   }
-  const absl::StatusOr<JsonlCounts> counts = EncodeJsonl(
-      client, {.encode = resolved.options, .window = flags.window}, streams.in, streams.out);
+  const absl::StatusOr<JsonlCounts> counts =
+      EncodeJsonl(client, OrderedOptions(resolved), streams.in, streams.out);
   if (!counts.ok()) return PrintError(counts.status(), streams.error);
   return counts->errors == 0 ? 0 : 1;
 }
@@ -185,8 +195,12 @@ void AddEncodeCommand(CLI::App& app, Run& run) {
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
   command->add_option("text", flags->texts, "Texts to encode");
-  command->callback(
-      [flags, &run] { run = [flags](Streams& streams) { return RunEncode(*flags, streams); }; });
+  command->get_option("--deadline")
+      ->description("Seconds that all texts together may take; with --jsonl no limit unless given");
+  command->callback([command, flags, &run] {
+    flags->deadline_given = command->count("--deadline") > 0;
+    run = [flags](Streams& streams) { return RunEncode(*flags, streams); };
+  });
 }
 
 }  // namespace attnd::client

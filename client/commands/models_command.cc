@@ -31,6 +31,20 @@ std::string_view PoolingName(Pooling pooling) {
   return "none";
 }
 
+void PrintLimits(const Limits& limits, std::ostream& out) {
+  out << "  limits      " << limits.inputs_per_request << " inputs a request, " << limits.text_bytes
+      << " bytes a text, " << limits.request_text_bytes << " bytes of text a request, "
+      << limits.message_bytes << " bytes a message\n"
+      << "              " << limits.batch_tokens << " tokens a batch; " << limits.queue_tokens
+      << " tokens, " << limits.queue_requests << " inputs and " << limits.queue_bytes
+      << " bytes queued; " << limits.held_bytes << " bytes held\n"
+      << "              " << limits.stream_requests << " in flight a stream, "
+      << limits.attention_scores << " attention scores, " << limits.attention_flops
+      << " attention operations\n"
+      << "              deadline " << limits.default_deadline_seconds << " s by default, "
+      << limits.deadline_cap_seconds << " s at most\n";
+}
+
 void PrintModel(const ModelInfo& model, std::ostream& out) {
   out << model.name << "\n"
       << "  version     " << model.version << "\n"
@@ -43,11 +57,8 @@ void PrintModel(const ModelInfo& model, std::ostream& out) {
       << "  pooling     " << PoolingName(model.pooling) << (model.normalize ? ", normalized" : "")
       << "\n"
       << "  compute     " << model.dtype << " on " << model.isa << ", oneDNN "
-      << model.onednn_version << "\n"
-      << "  limits      " << model.limits.inputs_per_request << " inputs a request, "
-      << model.limits.batch_tokens << " tokens a batch, " << model.limits.queue_tokens
-      << " tokens and " << model.limits.queue_requests << " requests queued, "
-      << model.limits.message_bytes << " bytes a message\n";
+      << model.onednn_version << "\n";
+  PrintLimits(model.limits, out);
   for (const Kernel& kernel : model.kernels) {
     out << "  kernel      " << kernel.layer << ": " << kernel.implementation;
     if (!kernel.reason.empty()) out << " (" << kernel.reason << ")";

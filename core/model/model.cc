@@ -20,6 +20,17 @@ constexpr size_t kVersionDigits = 16;
 // beside it, and a sparse file that agrees with its config costs its author nothing.
 constexpr uint64_t kWeightPercentMax = 80;
 
+// The checkpoint's tensors, which agree with the config.
+absl::StatusOr<NamedWeights> NameWeights(const ModelConfig& config, const Weights& weights) {
+  ASSIGN_OR_RETURN(
+      NamedWeights named,
+      NamedWeights::Open(config.arch, weights, MemoryLimitBytes() / 100 * kWeightPercentMax));
+  if (config.pooling == Pooling::kPooler && !named.has_pooler()) {
+    return absl::InvalidArgumentError("the pooling is the model's pooler, which has no weights");
+  }
+  return named;
+}
+
 ModelInfo Describe(const ModelConfig& config, const Weights& weights, const NamedWeights& named) {
   const ArchSpec& arch = config.arch;
   return {
@@ -48,19 +59,21 @@ ModelInfo Describe(const ModelConfig& config, const Weights& weights, const Name
 
 }  // namespace
 
+absl::StatusOr<ModelInfo> Model::Check(const ModelDir& dir) {
+  ASSIGN_OR_RETURN(const ModelConfig config, ReadModelConfig(dir));
+  ASSIGN_OR_RETURN(const Weights weights, Weights::Open(dir));
+  ASSIGN_OR_RETURN(const NamedWeights named, NameWeights(config, weights));
+  return Describe(config, weights, named);
+}
+
 absl::StatusOr<std::unique_ptr<const Model>> Model::Load(const ModelDir& dir,
                                                          const Options& options) {
   ASSIGN_OR_RETURN(const ModelConfig config, ReadModelConfig(dir));
   ASSIGN_OR_RETURN(const Weights weights, Weights::Open(dir));
-  ASSIGN_OR_RETURN(
-      const NamedWeights named,
-      NamedWeights::Open(config.arch, weights, MemoryLimitBytes() / 100 * kWeightPercentMax));
+  ASSIGN_OR_RETURN(const NamedWeights named, NameWeights(config, weights));
   // Before the encoder is built: a file that cannot be read should cost nothing.
   ASSIGN_OR_RETURN(const std::string digest, ModelDigest(dir, config, weights, kPrecision));
   ModelInfo info = Describe(config, weights, named);
-  if (info.pooling == Pooling::kPooler && !info.has_pooler) {
-    return absl::InvalidArgumentError("the pooling is the model's pooler, which has no weights");
-  }
   ASSIGN_OR_RETURN(
       std::unique_ptr<const Encoder> encoder,
       Encoder::Load(config.arch,

@@ -24,6 +24,10 @@ class Model {
   static absl::StatusOr<std::unique_ptr<const Model>> Load(const ModelDir& dir,
                                                            const Options& options);
 
+  // All of that but what needs the weights' numbers: reads configuration and headers only, and
+  // tells what they say (no version, no kernels).
+  static absl::StatusOr<ModelInfo> Check(const ModelDir& dir);
+
   const ModelInfo& info() const { return info_; }
   const Encoder& encoder() const { return *encoder_; }
 

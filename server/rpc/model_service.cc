@@ -1,5 +1,7 @@
 #include "server/rpc/model_service.h"
 
+#include <chrono>
+
 #include "core/base/status_macros.h"
 #include "server/rpc/unary_call.h"
 #include "server/validate/encode.h"
@@ -23,6 +25,10 @@ v1::Pooling ToProto(Pooling pooling) {
   return v1::POOLING_UNSPECIFIED;
 }
 
+double Seconds(std::chrono::nanoseconds duration) {
+  return std::chrono::duration<double>(duration).count();
+}
+
 void Describe(const Limits& limits, v1::Limits& to) {
   to.set_inputs_per_request(limits.inputs_per_request);
   to.set_batch_tokens(limits.batch_tokens);
@@ -33,6 +39,11 @@ void Describe(const Limits& limits, v1::Limits& to) {
   to.set_text_bytes(static_cast<int32_t>(limits.text_bytes));
   to.set_attention_scores(limits.attention_scores);
   to.set_attention_flops(limits.attention_flops);
+  to.set_queue_bytes(limits.queue_bytes);
+  to.set_held_bytes(limits.held_bytes);
+  to.set_request_text_bytes(limits.request_text_bytes);
+  to.set_default_deadline_seconds(Seconds(limits.default_deadline));
+  to.set_deadline_cap_seconds(Seconds(limits.deadline_cap));
   to.set_layers_per_request(limits.layers_per_request);
   to.set_attention_map_scores(limits.attention_map_scores);
   to.set_spans_per_input(limits.spans_per_input);

@@ -103,6 +103,28 @@ TEST(AttnctlEncode, AStreamThatFailsAfterItsLastAnswerIsPrinted) {
   EXPECT_THAT(outcome.error, HasSubstr("shutting down"));
 }
 
+TEST(AttnctlEncode, TextsHaveADeadlineAndLinesOnlyOneThatIsGiven) {
+  FakeServer server;
+  EXPECT_EQ(Attnctl({"encode", "--target", server.target(), "one"}).code, 0);
+  EXPECT_TRUE(server.encoder.stream_had_deadline);
+  const std::string line = "{\"text\": \"one\"}\n";
+  EXPECT_EQ(Attnctl({"encode", "--jsonl", "--target", server.target()}, line).code, 0);
+  EXPECT_FALSE(server.encoder.stream_had_deadline);
+  EXPECT_EQ(
+      Attnctl({"encode", "--jsonl", "--deadline", "60", "--target", server.target()}, line).code,
+      0);
+  EXPECT_TRUE(server.encoder.stream_had_deadline);
+}
+
+TEST(AttnctlEncode, WhatIsNotAnsweredByTheDeadlineIsPrintedAsThat) {
+  FakeServer server;
+  server.encoder.reverse_group = 2;  // The first answer waits for the second text, which waits.
+  const Outcome outcome = Attnctl(
+      {"encode", "--target", server.target(), "--window", "1", "--deadline", "0.05", "one", "two"});
+  EXPECT_EQ(outcome.code, 1);
+  EXPECT_THAT(outcome.error, HasSubstr("DEADLINE_EXCEEDED"));
+}
+
 TEST(AttnctlEncode, JsonlAnswersEachLineInOrder) {
   FakeServer server;
   server.encoder.reverse_group = 3;
@@ -165,6 +187,9 @@ TEST(AttnctlModels, PrintsWhatIsServed) {
   EXPECT_EQ(outcome.code, 0) << outcome.error;
   EXPECT_THAT(outcome.out, HasSubstr("fake"));
   EXPECT_THAT(outcome.out, HasSubstr("ffn.up: jit_1x1:avx2"));
+  EXPECT_THAT(outcome.out, HasSubstr("32 inputs a request"));
+  EXPECT_THAT(outcome.out, HasSubstr("1024 bytes held"));
+  EXPECT_THAT(outcome.out, HasSubstr("deadline 1.5 s by default"));
   EXPECT_EQ(Attnctl({"models", "other", "--target", server.target()}).code, 1);
 }
 

@@ -28,6 +28,7 @@ class FakeEncoder final : public v1::EncoderService::Service {
   // Replies on a stream are held back until this many are there, and sent newest first.
   std::atomic<int> reverse_group = 1;
   std::atomic<int> requests = 0;
+  std::atomic<bool> stream_had_deadline = false;
 
   v1::EncodeOptions last_options() {
     absl::MutexLock lock(&mutex_);
@@ -74,9 +75,10 @@ class FakeEncoder final : public v1::EncoderService::Service {
     return grpc::Status::OK;
   }
 
-  grpc::Status EncodeStream(grpc::ServerContext*,
+  grpc::Status EncodeStream(grpc::ServerContext* context,
                             grpc::ServerReaderWriter<v1::EncodeStreamResponse,
                                                      v1::EncodeStreamRequest>* stream) override {
+    stream_had_deadline = context->deadline() != std::chrono::system_clock::time_point::max();
     std::vector<v1::EncodeStreamRequest> held;
     v1::EncodeStreamRequest request;
     const auto answer_held = [&] {
@@ -203,6 +205,8 @@ class FakeModels final : public v1::ModelService::Service {
     info.set_pooling(v1::POOLING_MEAN);
     info.set_normalize(true);
     info.mutable_limits()->set_inputs_per_request(32);
+    info.mutable_limits()->set_held_bytes(1024);
+    info.mutable_limits()->set_default_deadline_seconds(1.5);
     auto& kernel = *info.add_kernels();
     kernel.set_layer("ffn.up");
     kernel.set_implementation("jit_1x1:avx2");

@@ -132,6 +132,23 @@ TEST(EncodeInOrder, AStreamThatBreaksLeavesNoInputWithoutAnAnswer) {
   }
 }
 
+TEST(EncodeInOrder, ADeadlineEndsWhatIsNotAnswered) {
+  FakeServer server;
+  server.encoder.reverse_group = 2;  // Answers only when a second input comes, which waits.
+  const Client client({.target = server.target()});
+  int left = 3;
+  std::vector<absl::Status> errors;
+  const absl::Status status = EncodeInOrder(
+      client, {.window = 1, .deadline = std::chrono::milliseconds(50)},
+      [&]() -> std::optional<absl::StatusOr<Input>> {
+        if (left-- == 0) return std::nullopt;
+        return Input("text");
+      },
+      [&](absl::StatusOr<Encoding> encoding) { errors.push_back(encoding.status()); });
+  EXPECT_EQ(status.code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(errors, std::vector<absl::Status>(3, status));
+}
+
 TEST(EncodeInOrder, WithoutAServerEveryInputHasTheError) {
   const Client client({.target = "unix:/nowhere/attnd.sock"});
   int left = 10;

@@ -7,8 +7,11 @@ repository, attnctl as a process against it, and what both print.
 
 import json
 import math
+import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import unittest
 
 from running import Attnd
@@ -118,6 +121,28 @@ class StartAndStopTest(unittest.TestCase):
         self.assertIn("/no/such/folder", self.refused("--model", "/no/such/folder"))
         self.assertIn("insecure", self.refused("--model", MODEL, "--listen", "0.0.0.0:0"))
         self.assertIn("--workers", self.refused("--model", MODEL, "--workers", "-1"))
+
+    def test_check_config_looks_at_the_model_directory_without_starting(self):
+        command = [f"{BUILD}/server/attnd", "--check-config", "--model"]
+        done = subprocess.run([*command, MODEL], capture_output=True, text=True, timeout=30, check=False)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertIn("batch-tokens=4096", done.stdout)
+        self.assertIn("/no/such/folder", self.refused("--check-config", "--model", "/no/such/folder"))
+        for name, content in {
+            "config.json": "{",
+            "tokenizer.json": "{}",
+            "model.safetensors": "too short",
+            "model.safetensors (cut)": None,
+        }.items():
+            with tempfile.TemporaryDirectory() as folder, self.subTest(name):
+                broken = shutil.copytree(MODEL, f"{folder}/broken")
+                file = name.split()[0]
+                if content is None:
+                    os.truncate(f"{broken}/{file}", os.path.getsize(f"{broken}/{file}") - 1)
+                else:
+                    with open(f"{broken}/{file}", "w", encoding="ascii") as out:
+                        out.write(content)
+                self.assertIn(f"attnd: --model: {file}: ", self.refused("--check-config", "--model", broken))
 
 
 if __name__ == "__main__":

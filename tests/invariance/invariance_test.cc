@@ -4,15 +4,17 @@
 // Controls: an executor that lets one bit depend on the batch is caught, and so is oneDNN's plain
 // matmul on AVX2, which is why Linear is not made of it.
 //
-// ATTND_COMPARISONS sets how many answers are compared (default 4,500).
+// ATTND_COMPARISONS sets how many answers are compared (default 12,000).
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <iostream>
+#include <iterator>
 #include <latch>
 #include <memory>
 #include <random>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -32,14 +34,16 @@ namespace {
 using Random = std::mt19937;
 
 constexpr int32_t kLengthMax = 512;
+constexpr int32_t kShort = 34;
 constexpr int32_t kBatchRowsMax = 4096;
+constexpr int64_t kComparisonsPerLength = 900;
 
 int64_t Pick(Random& random, int64_t low, int64_t high) {
   return std::uniform_int_distribution<int64_t>(low, high)(random);
 }
 
 int64_t ComparisonsWanted() {
-  int64_t count = 4500;
+  int64_t count = 12'000;
   if (const char* text = std::getenv("ATTND_COMPARISONS")) {
     EXPECT_TRUE(absl::SimpleAtoi(text, &count) && count > 0) << text;
   }
@@ -83,25 +87,22 @@ class Subject {
                                        });
   }
 
+  // Lengths ascend.
   void AddSequences(const std::vector<int32_t>& lengths, Random& random) {
     for (int32_t length : lengths) {
-      EncodeTask task;
-      for (int32_t i = 0; i < length; ++i) {
-        task.ids.push_back(
-            static_cast<int32_t>(Pick(random, 0, testing::TinyVocabularySize() - 1)));
+      std::vector<int32_t>& ids = sequences_.emplace_back(length);
+      for (int32_t& id : ids) {
+        id = static_cast<int32_t>(Pick(random, 0, testing::TinyVocabularySize() - 1));
       }
-      task.return_rows = true;
-      task.pooling = Pooling::kMean;
-      alone_.push_back(std::move(Run({&task, 1})[0]));
+      const size_t added = sequences_.size() - 1;
+      alone_.push_back(std::move(Run({&added, 1})[0]));
     }
   }
 
   // Runs sequences `chosen` together; returns how many of them got an answer that is not theirs
   // alone.
   int64_t CompareTogether(const std::vector<size_t>& chosen) {
-    std::vector<EncodeTask> tasks;
-    for (size_t index : chosen) tasks.push_back(alone_[index]);
-    const std::vector<EncodeTask> answers = Run(tasks);
+    const std::vector<EncodeTask> answers = Run(chosen);
     int64_t different = 0;
     for (size_t i = 0; i < chosen.size(); ++i) {
       const EncodeTask& expected = alone_[chosen[i]];
@@ -112,8 +113,12 @@ class Subject {
     return different;
   }
 
-  size_t size() const { return alone_.size(); }
-  int32_t length(size_t index) const { return static_cast<int32_t>(alone_[index].ids.size()); }
+  size_t size() const { return sequences_.size(); }
+  // How many sequences, the first ones, have at most that many tokens.
+  size_t CountUpTo(size_t length) const {
+    return std::ranges::count_if(sequences_, [&](const auto& ids) { return ids.size() <= length; });
+  }
+  int64_t length(size_t index) const { return static_cast<int64_t>(sequences_[index].size()); }
   // Of the batches run so far.
   int32_t largest_batch() const { return largest_batch_; }
 
@@ -122,28 +127,32 @@ class Subject {
     return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
   }
 
+  std::unique_ptr<Job> MakeJob(size_t index) const {
+    EncodeTask task{.ids = sequences_[index], .return_rows = true, .pooling = Pooling::kMean};
+    model_->SizeOutputs(task);
+    // An answer left unwritten is no answer.
+    std::ranges::fill(task.rows_out, std::nanf(""));
+    std::ranges::fill(task.pooled_out, std::nanf(""));
+    auto job = std::make_unique<Job>();
+    job->rows = static_cast<int32_t>(length(index));
+    job->task = std::move(task);
+    return job;
+  }
+
   // Submits all at once, so that a worker finds them together.
-  std::vector<EncodeTask> Run(std::span<const EncodeTask> tasks) {
-    std::vector<EncodeTask> answers(tasks.size());
-    std::vector<int32_t> batch_sizes(tasks.size());
-    std::latch running(static_cast<std::ptrdiff_t>(tasks.size()));
+  std::vector<EncodeTask> Run(std::span<const size_t> chosen) {
+    std::vector<EncodeTask> answers(chosen.size());
+    std::vector<int32_t> batch_sizes(chosen.size());
+    std::latch running(static_cast<std::ptrdiff_t>(chosen.size()));
     std::vector<std::unique_ptr<Job>> jobs;
-    for (size_t i = 0; i < tasks.size(); ++i) {
-      auto job = std::make_unique<Job>();
-      job->rows = static_cast<int32_t>(tasks[i].ids.size());
-      EncodeTask task = tasks[i];
-      // NaN in place of what the task had before: an answer left unwritten is no answer.
-      model_->SizeOutputs(task);
-      std::ranges::fill(task.rows_out, std::nanf(""));
-      std::ranges::fill(task.pooled_out, std::nanf(""));
-      job->task = std::move(task);
-      job->done = [&, i](std::unique_ptr<Job> done, absl::Status status) {
+    for (size_t i = 0; i < chosen.size(); ++i) {
+      jobs.push_back(MakeJob(chosen[i]));
+      jobs.back()->done = [&, i](std::unique_ptr<Job> done, absl::Status status) {
         EXPECT_TRUE(status.ok()) << status;
         answers[i] = std::get<EncodeTask>(std::move(done->task));
         batch_sizes[i] = done->timings.batch_sequences;
         running.count_down();
       };
-      jobs.push_back(std::move(job));
     }
     const absl::Status submitted = engine_->Submit(jobs);
     EXPECT_TRUE(submitted.ok()) << submitted;
@@ -156,31 +165,36 @@ class Subject {
   testing::TempDir dir_;
   std::unique_ptr<const Model> model_;
   std::unique_ptr<Engine> engine_;  // Ends before the model.
-  std::vector<EncodeTask> alone_;
+  std::vector<std::vector<int32_t>> sequences_;
+  std::vector<EncodeTask> alone_;  // Of each sequence.
   int32_t largest_batch_ = 0;
 };
 
-// Short ones, where kernels change most; the edges of tiles; the rest at random.
-std::vector<int32_t> Lengths(Random& random) {
-  std::vector<int32_t> lengths;
-  for (int32_t length = 1; length <= 34; ++length) lengths.push_back(length);
-  for (int32_t length : {63, 64, 65, 127, 128, 129, 255, 256, 257, 511, 512}) {
-    lengths.push_back(length);
+// Short ones, where kernels change most; the edges of tiles; of the others some at random, and all
+// where there are enough comparisons for them.
+std::vector<int32_t> Lengths(int64_t comparisons, Random& random) {
+  const std::set<int32_t> edges = {63, 64, 65, 127, 128, 129, 255, 256, 257, 511, 512};
+  std::vector<int32_t> lengths, others;
+  for (int32_t length = 1; length <= kLengthMax; ++length) {
+    (length <= kShort || edges.contains(length) ? lengths : others).push_back(length);
   }
-  for (int i = 0; i < 15; ++i)
-    lengths.push_back(static_cast<int32_t>(Pick(random, 35, kLengthMax)));
+  std::ranges::sample(others, std::back_inserter(lengths),
+                      std::max<int64_t>(15, comparisons / kComparisonsPerLength), random);
+  std::ranges::sort(lengths);
   return lengths;
 }
 
-// Random sequences, as many as all workers take at once.
+// Random sequences, as many as all workers take at once. In one batch of four they are of any
+// length, which is where nearly all of the time goes; in the others they are short.
 std::vector<size_t> ChooseBatch(const Subject& subject, int workers, Random& random) {
+  const auto candidates =
+      static_cast<int64_t>(Pick(random, 0, 3) == 0 ? subject.size() : subject.CountUpTo(kShort));
   const int64_t count_max = Pick(random, 2, 40 * workers);
   const int64_t rows_max = Pick(random, 2, kBatchRowsMax * workers);
   std::vector<size_t> chosen;
   int64_t rows = 0;
   while (static_cast<int64_t>(chosen.size()) < count_max) {
-    const auto index =
-        static_cast<size_t>(Pick(random, 0, static_cast<int64_t>(subject.size()) - 1));
+    const auto index = static_cast<size_t>(Pick(random, 0, candidates - 1));
     rows += subject.length(index);
     if (rows > rows_max && chosen.size() >= 2) break;
     chosen.push_back(index);
@@ -228,7 +242,7 @@ TEST_P(InvarianceTest, NoBitDependsOnTheBatch) {
   const int64_t wanted = ComparisonsWanted() * setting.percent / 100;
   Random random(20260101);
   Subject subject(setting.shape, setting.workers);
-  subject.AddSequences(Lengths(random), random);
+  subject.AddSequences(Lengths(wanted, random), random);
   int64_t compared = 0, different = 0;
   while (compared < wanted) {
     const std::vector<size_t> chosen = ChooseBatch(subject, setting.workers, random);

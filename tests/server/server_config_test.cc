@@ -21,7 +21,7 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using ::testing::HasSubstr;
 
-std::variant<Config, ConfigExit> Read(std::vector<std::string> flags) {
+std::variant<Config, ConfigCheck, ConfigExit> Read(std::vector<std::string> flags) {
   unsetenv("ATTND_MODEL");  // Where the other tests find the default model.
   flags.insert(flags.begin(), "attnd");
   std::vector<const char*> arguments;
@@ -174,12 +174,12 @@ TEST(ConfigTest, AddressesThatAreNone) {
 
 TEST(ConfigTest, CheckConfigPrintsAFileThatReadsBackTheSame) {
   const auto first = Read({"--model", "m=/m", "--batch-delay", "3ms", "--check-config"});
-  const auto& text = std::get<ConfigExit>(first);
-  EXPECT_EQ(text.code, 0);
+  const auto& text = std::get<ConfigCheck>(first);
+  EXPECT_EQ(text.config.model_path, "/m");
   EXPECT_THAT(text.text, HasSubstr("batch-delay=\"3ms\""));
   EXPECT_THAT(text.text, HasSubstr("deadline-cap=\"30s\""));
   const auto second = Read({"--config", WriteFile("printed.conf", text.text), "--check-config"});
-  EXPECT_EQ(std::get<ConfigExit>(second).text, text.text);
+  EXPECT_EQ(std::get<ConfigCheck>(second).text, text.text);
 }
 
 TEST(ConfigTest, HelpShowsDefaultUnitAndRangeOfEachKnob) {

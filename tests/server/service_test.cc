@@ -299,7 +299,7 @@ TEST(AttentionTest, SelfAttentionComputesTheWholeRecipe) {
   EXPECT_THAT(FloatsOf(response.scores()), ::testing::Each(0.0f));
 }
 
-TEST(ModelTest, TheServedModelIsDescribedWithTheLimits) {
+TEST(ModelTest, TheServedModelIsDescribed) {
   TestServer server;
   grpc::ClientContext context;
   v1::ListModelsResponse list;
@@ -307,7 +307,6 @@ TEST(ModelTest, TheServedModelIsDescribedWithTheLimits) {
   ASSERT_EQ(list.models_size(), 1);
   EXPECT_EQ(list.models(0).name(), "stub");
   EXPECT_EQ(list.models(0).max_length_limit(), 64);
-  EXPECT_EQ(list.models(0).limits().inputs_per_request(), 32);
   EXPECT_EQ(list.models(0).pooling(), v1::POOLING_MEAN);
 
   v1::GetModelRequest request;
@@ -317,6 +316,49 @@ TEST(ModelTest, TheServedModelIsDescribedWithTheLimits) {
   const grpc::Status status = server.models().GetModel(&other, request, &response);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::NOT_FOUND);
   EXPECT_EQ(ReasonIn(status.error_details()), "UNKNOWN_MODEL");
+}
+
+TEST(ModelTest, EveryLimitIsTold) {
+  const Limits limits{.inputs_per_request = 3,
+                      .text_bytes = 1001,
+                      .request_text_bytes = 1002,
+                      .message_bytes = 1 << 21,
+                      .stream_requests = 4,
+                      .batch_tokens = 1003,
+                      .queue_tokens = 1004,
+                      .queue_requests = 5,
+                      .queue_bytes = 1 << 22,
+                      .held_bytes = 1 << 23,
+                      .attention_scores = 1005,
+                      .attention_flops = int64_t{1} << 40,
+                      .default_deadline = std::chrono::milliseconds(1500),
+                      .deadline_cap = std::chrono::seconds(2)};
+  v1::Limits expected;
+  expected.set_inputs_per_request(3);
+  expected.set_text_bytes(1001);
+  expected.set_request_text_bytes(1002);
+  expected.set_message_bytes(1 << 21);
+  expected.set_stream_requests(4);
+  expected.set_batch_tokens(1003);
+  expected.set_queue_tokens(1004);
+  expected.set_queue_requests(5);
+  expected.set_queue_bytes(1 << 22);
+  expected.set_held_bytes(1 << 23);
+  expected.set_attention_scores(1005);
+  expected.set_attention_flops(int64_t{1} << 40);
+  expected.set_default_deadline_seconds(1.5);
+  expected.set_deadline_cap_seconds(2);
+
+  Config config = TestServer::DefaultConfig();
+  config.limits = limits;
+  TestServer server(config);
+  grpc::ClientContext context;
+  v1::GetModelResponse response;
+  ASSERT_TRUE(server.models().GetModel(&context, {}, &response).ok());
+  EXPECT_EQ(response.model().limits().ShortDebugString(), expected.ShortDebugString());
+  std::vector<const google::protobuf::FieldDescriptor*> told;
+  expected.GetReflection()->ListFields(expected, &told);
+  EXPECT_EQ(static_cast<int>(told.size()), v1::Limits::descriptor()->field_count());
 }
 
 }  // namespace
