@@ -48,6 +48,8 @@ constexpr std::vector<float> EncodeTask::*kOutputs[] = {
 };
 
 bool SameBits(const std::vector<float>& a, const std::vector<float>& b) {
+  // Of nothing there is no address, which memcmp must have.
+  if (a.empty() || b.empty()) return a.empty() == b.empty();
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
 }
 
