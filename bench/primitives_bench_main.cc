@@ -93,7 +93,7 @@ BENCHMARK(BM_ChooseDense)->Args({384, 1536})->Args({768, 3072})->Unit(benchmark:
 void BM_LayerNorm(benchmark::State& state) {
   const int64_t n = state.range(0);
   std::vector<float> x(n, 0.5f), gain(n, 1.0f), bias(n, 0.0f);
-  for (auto _ : state) kernels::LayerNorm(x.data(), n, gain.data(), bias.data(), 1e-12f);
+  for (auto _ : state) kernels::LayerNorm(x.data(), x.data(), n, gain.data(), bias.data(), 1e-12f);
   state.SetBytesProcessed(state.iterations() * n * 4);
 }
 BENCHMARK(BM_LayerNorm)->Arg(384)->Arg(768);

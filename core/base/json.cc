@@ -141,6 +141,10 @@ const Json* JsonFields::Require(std::string_view key) {
 
 bool JsonFields::Has(std::string_view key) const { return Find(key) != nullptr; }
 
+bool JsonFields::IsNull(std::string_view key) const {
+  return object_.is_object() && object_.contains(key) && object_.find(key)->is_null();
+}
+
 int64_t JsonFields::IntOf(const Json& value, std::string_view key, int64_t min, int64_t max) {
   const auto wanted = [&] {
     return StrCat("is ", Shown(value), "; a whole number from ", min, " to ", max, " is wanted");

@@ -39,7 +39,8 @@ class JsonFields {
   bool BoolOr(std::string_view key, bool fallback);
   std::string String(std::string_view key);
   std::string StringOr(std::string_view key, std::string_view fallback);
-  bool Has(std::string_view key) const;  // Present and not null.
+  bool Has(std::string_view key) const;     // Present and not null.
+  bool IsNull(std::string_view key) const;  // Present, and null.
   // The value itself, for what has no reader here; null if absent or null.
   const nlohmann::json* Find(std::string_view key) const;
 

@@ -56,13 +56,14 @@ absl::StatusOr<std::unique_ptr<const AttentionKernels>> AttentionKernels::Make(c
   const int64_t step =
       window > 0 ? std::min(length, TileQueriesInWindow(window)) : TileQueries(length);
   std::unique_ptr<AttentionKernels> kernels(new AttentionKernels(planned));
-  kernels->group_ =
-      GroupHeads(planned.heads, step * (window > 0 ? std::min(length, step + 2 * window) : length));
+  const int64_t keys = window > 0 ? std::min(length, step + 2 * window) : length;
+  kernels->group_ = GroupHeads(planned.heads, step * keys);
   for (int64_t query = 0; query < length; query += step) {
-    const int64_t queries = std::min(step, length - query);
-    const int64_t first_key = window > 0 ? std::max<int64_t>(0, query - window) : 0;
-    const int64_t end_key = window > 0 ? std::min(length, query + queries + window) : length;
-    RETURN_IF_ERROR(kernels->AddTile(query, queries, first_key, end_key - first_key));
+    // As many keys for a tile at either end, which needs fewer: else each would want primitives of
+    // its own.
+    const int64_t first_key =
+        window > 0 ? std::clamp<int64_t>(query - window, 0, length - keys) : 0;
+    RETURN_IF_ERROR(kernels->AddTile(query, std::min(step, length - query), first_key, keys));
   }
   if (kernels->workspace_bytes() > WorkspaceBytesMax(length)) {
     return absl::ResourceExhaustedError("oneDNN wants more scratch memory than a worker has");

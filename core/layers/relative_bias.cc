@@ -27,12 +27,13 @@ int32_t RelativeBias::Bucket(int32_t distance, int32_t buckets, int32_t distance
 RelativeBias::RelativeBias(const Spec& spec, std::span<const float> weight)
     : positions_(spec.positions) {
   CHECK_THAT(static_cast<int64_t>(weight.size()) == int64_t{spec.buckets} * spec.heads);
-  by_distance_.reserve(static_cast<size_t>(spec.heads) * static_cast<size_t>(2 * positions_ - 1));
+  std::vector<int32_t> buckets;  // By rising distance.
+  for (int32_t distance = 1 - spec.positions; distance < spec.positions; ++distance) {
+    buckets.push_back(Bucket(distance, spec.buckets, spec.distance_max));
+  }
+  by_distance_.reserve(static_cast<size_t>(spec.heads) * buckets.size());
   for (int32_t head = 0; head < spec.heads; ++head) {
-    for (int32_t distance = 1 - spec.positions; distance < spec.positions; ++distance) {
-      const int32_t bucket = Bucket(distance, spec.buckets, spec.distance_max);
-      by_distance_.push_back(weight[bucket * spec.heads + head]);
-    }
+    for (const int32_t bucket : buckets) by_distance_.push_back(weight[bucket * spec.heads + head]);
   }
 }
 

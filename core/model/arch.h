@@ -88,9 +88,8 @@ struct HeadSpec {
 };
 
 // "Our name <- their name", with {i} for the layer's number and a trailing `*` for `weight` and
-// `bias`. The first rule whose tensor the checkpoint has is taken. A name of theirs that begins
-// with
-// `/` takes no prefix.
+// `bias`. The first rule whose tensor the checkpoint has is taken. Where theirs begins with `/`, it
+// takes no prefix.
 struct NameRule {
   std::string_view ours;
   std::string_view theirs;

@@ -25,8 +25,8 @@
 
 namespace attnd {
 
-// Reads the tensor of that name ("encoder.3.ffn.up.weight", see families.cc), of that shape, into
-// `out`.
+// Reads the tensor of that name ("encoder.3.ffn.up.weight", see weight_names.h), of that shape,
+// into `out`.
 using TensorReader = absl::FunctionRef<absl::Status(
     std::string_view name, std::span<const int64_t> shape, std::span<float> out)>;
 

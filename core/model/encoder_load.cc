@@ -272,7 +272,8 @@ Encoder::Encoder(const ArchSpec& arch, const Options& options)
   const StackSpec& stack = arch_.encoder;
   AttentionKernels::Shape shape{.heads = stack.heads, .head_size = stack.head_size};
   attention_kernels_ = std::make_unique<AttentionKernelCache>(shape);
-  if (stack.local_layers.empty()) return;
+  const auto is_one = [](uint8_t local) { return local != 0; };
+  if (std::none_of(stack.local_layers.begin(), stack.local_layers.end(), is_one)) return;
   shape.window = stack.window;
   local_attention_kernels_ = std::make_unique<AttentionKernelCache>(shape);
 }

@@ -99,7 +99,11 @@ void Encoder::RunPooler(std::span<EncodeTask* const> tasks, Scratch& scratch, Co
 // Labels of whole sequences, for the tasks that ask for them, Head::kTileRows at a time.
 void Encoder::RunSequenceHead(std::span<EncodeTask* const> tasks, Scratch& scratch,
                               ConstMatrix x) const {
-  if (arch_.head.kind != HeadKind::kSequenceLabels || !head_) return;
+  const auto wants = [](const EncodeTask* task) { return task->return_logits; };
+  if (arch_.head.kind != HeadKind::kSequenceLabels ||
+      std::none_of(tasks.begin(), tasks.end(), wants))
+    return;
+  CHECK_THAT(head_.has_value());
   Workspace::Frame frame(scratch.workspace_);
   const Matrix pooled = frame.TakeMatrix(Head::kTileRows, arch_.hidden);
   const Matrix logits = frame.TakeMatrix(Head::kTileRows, head_->outputs());
@@ -129,6 +133,7 @@ void Encoder::RunRowHeads(EncodeTask& task, ConstMatrix rows, Workspace& workspa
   if (task.return_logits && arch_.head.kind != HeadKind::kSequenceLabels) {
     CHECK_THAT(head_.has_value());
     WithRows(task.logit_rows, rows.rows, workspace, [&](std::span<const int32_t> wanted) {
+      CHECK_THAT(task.logits_out.size() == wanted.size() * static_cast<size_t>(head_->outputs()));
       head_->Run(rows, wanted, workspace, task.logits_out.data());
     });
   }

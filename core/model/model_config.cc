@@ -112,8 +112,11 @@ absl::Status ReadTransformerSettings(const ModelDir& dir, ModelConfig& config) {
   const std::string name(kTransformerFile);
   ASSIGN_OR_RETURN(const Json json, ReadJson(dir, name, config));
   JsonFields fields(json, name);
-  config.length_default = static_cast<int32_t>(
-      fields.IntOr("max_seq_length", 1, config.length_default, config.length_default));
+  // Libraries write the whole position table's length, of which RoBERTa keeps two places to itself.
+  const int32_t table = std::max(config.arch.length_max, config.arch.embed.positions);
+  const auto length =
+      static_cast<int32_t>(fields.IntOr("max_seq_length", 1, table, config.length_default));
+  config.length_default = std::min(length, config.arch.length_max);
   // Here it would lower-case text before the tokenizer; only tokenizer.json decides that.
   if (fields.BoolOr("do_lower_case", false)) {
     fields.Fail("do_lower_case", "is true; lower-casing is supported in tokenizer.json alone");

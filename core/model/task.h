@@ -33,8 +33,8 @@ struct EncodeTask {
 
   // The head's logits: of the sequence, of every row, or of `logit_rows` alone, by the head's kind.
   bool return_logits = false;
-  std::vector<int32_t> logit_rows;  // Head::kVocabulary: the rows wanted, at least one.
-  bool return_sparse = false;       // Head::kVocabulary.
+  std::vector<int32_t> logit_rows;  // HeadKind::kVocabulary: the rows wanted, at least one.
+  bool return_sparse = false;       // HeadKind::kVocabulary.
   bool return_projection = false;   // Every row through the projection, or the row itself.
 
   std::vector<float> rows_out;    // [rows, hidden]
@@ -43,8 +43,8 @@ struct EncodeTask {
   // Each [attention_layers.size(), heads, rows, rows], heads being those asked for.
   std::vector<float> attention_weights_out;
   std::vector<float> attention_scores_out;
-  // Head::kSequenceLabels: [labels]. kTokenLabels: [rows, labels]. kSpan: [rows, 2], start and end.
-  // kVocabulary: [logit_rows.size(), vocabulary].
+  // HeadKind::kSequenceLabels: [labels]. kTokenLabels: [rows, labels]. kSpan: [rows, 2], start and
+  // end. kVocabulary: [logit_rows.size(), vocabulary].
   std::vector<float> logits_out;
   // [vocabulary]: max over rows of log(1 + ReLU(logit)). Formal et al. 2021, "SPLADE v2",
   // equation 6.

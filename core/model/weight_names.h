@@ -27,9 +27,11 @@ std::vector<ExpectedTensor> RequiredTensors(const ArchSpec& arch);
 std::vector<ExpectedTensor> PoolerTensors(const ArchSpec& arch);
 std::vector<ExpectedTensor> HeadTensors(const ArchSpec& arch);
 
-// Bytes of tensors that nothing uses, other tasks' heads, in a checkpoint. They are read for the
-// digest, and a sparse file has as many as its author likes.
+// Bytes of tensors that nothing uses, other tasks' heads, in a checkpoint: so many, or so many
+// times what is used. They are read for the digest, and a sparse file has as many as its author
+// likes.
 inline constexpr uint64_t kLeftoverBytesMax = 1u << 30;
+inline constexpr uint64_t kLeftoverTimesMax = 4;
 
 // A checkpoint's tensors under our names: `embed.{tokens,positions,types}.weight`, `embed.norm.*`,
 // `encoder.{i}.attention.{q,k,v,out,norm}.*`, `encoder.{i}.ffn.{up,gate,down,norm}.*`,
@@ -39,7 +41,8 @@ inline constexpr uint64_t kLeftoverBytesMax = 1u << 30;
 class NamedWeights {
  public:
   // Finds the prefix that the checkpoint puts before its family's names, then checks every expected
-  // tensor's presence, shape and type, and that all of them in f32 take at most `bytes_max`. Reads
+  // tensor's presence, shape and type, and that all of them in f32, with
+  // what is made of the config, take at most `bytes_max`. Reads
   // no data. A head without its output layer is none, and so is a pooler without one of its
   // tensors; a head that lacks another tensor is an error.
   static absl::StatusOr<NamedWeights> Open(const ArchSpec& arch, const Weights& weights,
@@ -68,6 +71,7 @@ class NamedWeights {
   Source Find(std::string_view ours) const;
   // How many of them the checkpoint has.
   size_t CountOf(std::span<const ExpectedTensor> tensors) const;
+  int32_t ProjectionOf(const ArchSpec& arch) const;
   absl::Status CheckAll(std::span<const ExpectedTensor> expected);
 
   std::array<std::span<const NameRule>, 2> rules_;

@@ -6,9 +6,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <optional>
+#include <span>
 #include <vector>
 
 #include "core/layers/feed_forward.h"
+#include "core/layers/head.h"
 #include "gtest/gtest.h"
 #include "tests/layers/random_values.h"
 
@@ -30,6 +33,8 @@ double Apply(Epilogue epilogue, double value, double before) {
              (1 + std::tanh(std::sqrt(2 / M_PI) * (value + 0.044715 * value * value * value)));
     case Epilogue::kRelu:
       return std::max(value, 0.0);
+    case Epilogue::kSilu:
+      return value / (1 + std::exp(-value));
     case Epilogue::kTanh:
       return std::tanh(value);
     case Epilogue::kAddToOutput:
@@ -167,10 +172,88 @@ TEST(FeedForwardTest, InPlaceAndByTilesItIsTheSumOfItsParts) {
       .Run({inner.data(), kRows, kInner, kInner}, workspace,
            {expected.data(), kRows, kHidden, kHidden});
 
-  const FeedForward ffn(Linear(*up_kernels, up, up_bias), Linear(*down_kernels, down, down_bias));
+  const FeedForward ffn(Linear(*up_kernels, up, up_bias), std::nullopt,
+                        Linear(*down_kernels, down, down_bias));
   const Matrix in_place{y.data(), kRows, kHidden, kHidden};
   ffn.Run(in_place, workspace, in_place);
   EXPECT_EQ(y, expected);
+}
+
+TEST(FeedForwardTest, AGateMultipliesWhatTheActivationHasMade) {
+  onednn::UseOneThread();
+  constexpr int64_t kHidden = 32, kInner = 64, kRows = FeedForward::kTileRows + 8;
+  DenseKernelCache cache;
+  const auto up_kernels = cache.Get({kHidden, kInner, Epilogue::kSilu});
+  const auto gate_kernels = cache.Get({kHidden, kInner, Epilogue::kNone});
+  const auto down_kernels = cache.Get({kInner, kHidden, Epilogue::kAddToOutput});
+  ASSERT_TRUE(up_kernels.ok() && gate_kernels.ok() && down_kernels.ok());
+  const auto up = RandomFloats(kHidden * kInner, 1), gate = RandomFloats(kHidden * kInner, 2);
+  const auto down = RandomFloats(kHidden * kInner, 3);
+  const std::vector<float> inner_bias = RandomFloats(kInner, 4), bias(kHidden, 0.0f);
+  Workspace workspace(kWorkspaceBytes);
+  workspace.Poison();
+  const std::vector<float> x = RandomFloats(kRows * kHidden, 5);
+  std::vector<float> y(kRows * kHidden, 1.0f);
+  const FeedForward ffn(Linear(*up_kernels, up, inner_bias),
+                        Linear(*gate_kernels, gate, inner_bias), Linear(*down_kernels, down, bias));
+  ffn.Run({x.data(), kRows, kHidden, kHidden}, workspace, {y.data(), kRows, kHidden, kHidden});
+  for (const int64_t row : {int64_t{0}, kRows - 1}) {
+    for (int64_t out = 0; out < kHidden; ++out) {
+      double expected = 1;
+      for (int64_t i = 0; i < kInner; ++i) {
+        double a = inner_bias[i], b = inner_bias[i];
+        for (int64_t k = 0; k < kHidden; ++k) {
+          a += double{x[row * kHidden + k]} * up[i * kHidden + k];
+          b += double{x[row * kHidden + k]} * gate[i * kHidden + k];
+        }
+        expected += a / (1 + std::exp(-a)) * b * down[out * kInner + i];
+      }
+      EXPECT_NEAR(y[row * kHidden + out], expected, 2e-3) << "row " << row << ", output " << out;
+    }
+  }
+}
+
+// Slabs of a wide output, rows named in any order, and the largest over all rows.
+TEST(HeadTest, ScoresNamedRowsThroughEverySlabAndFindsTheLargest) {
+  onednn::UseOneThread();
+  constexpr int64_t kHidden = 16, kOutputs = Head::kSlabOutputsMax + 37, kRows = 70;
+  const int64_t slab = Head::SlabOutputs(kOutputs);
+  ASSERT_EQ(slab, Head::kSlabOutputsMax);
+  DenseKernelCache cache;
+  const auto kernels = cache.Get({kHidden, slab, Epilogue::kNone});
+  ASSERT_TRUE(kernels.ok()) << kernels.status();
+  std::vector<float> weight = RandomFloats(2 * slab * kHidden, 1), bias = RandomFloats(2 * slab, 2);
+  // What fills the last slab up is never an answer, however large.
+  std::fill(bias.begin() + kOutputs, bias.end(), 1e6f);
+  Head::Layers layers;
+  for (const int64_t first : {int64_t{0}, slab}) {
+    layers.slabs.emplace_back(*kernels, std::span(weight).subspan(first * kHidden, slab * kHidden),
+                              std::span(bias).subspan(first, slab));
+  }
+  const Head head(std::move(layers), kOutputs);
+  const std::vector<float> x = RandomFloats(kRows * kHidden, 3);
+  const auto score = [&](int64_t row, int64_t output) {
+    double sum = bias[output];
+    for (int64_t k = 0; k < kHidden; ++k) {
+      sum += double{x[row * kHidden + k]} * weight[output * kHidden + k];
+    }
+    return sum;
+  };
+  Workspace workspace(kWorkspaceBytes);
+  workspace.Poison();
+  const ConstMatrix rows{x.data(), kRows, kHidden, kHidden};
+  const std::vector<int32_t> wanted{69, 0, 3};
+  std::vector<float> logits(wanted.size() * kOutputs), largest(kOutputs);
+  head.Run(rows, wanted, workspace, logits.data());
+  head.RunMax(rows, workspace, largest.data());
+  for (int64_t output = 0; output < kOutputs; output += 11) {
+    for (size_t i = 0; i < wanted.size(); ++i) {
+      EXPECT_NEAR(logits[i * kOutputs + output], score(wanted[i], output), 1e-4);
+    }
+    double most = -1e30;
+    for (int64_t row = 0; row < kRows; ++row) most = std::max(most, score(row, output));
+    EXPECT_NEAR(largest[output], most, 1e-4);
+  }
 }
 
 }  // namespace

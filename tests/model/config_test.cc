@@ -89,7 +89,7 @@ TEST(FamiliesTest, ActivationsAreReadByName) {
             Activation::kSilu);
   EXPECT_EQ(DescribeError({{"hidden_act", "quick_gelu"}}),
             "config.json: hidden_act is quick_gelu; known are gelu, gelu_new, gelu_pytorch_tanh, "
-            "relu, silu, swish");
+            "relu, silu, swish, tanh");
 }
 
 TEST(FamiliesTest, WhatWouldGiveOtherAnswersIsRefusedByName) {

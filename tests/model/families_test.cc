@@ -70,8 +70,10 @@ TEST(FamiliesTest, WhatWouldChangeAnswersIsRefusedByNameInEveryFamily) {
                                                             : "hidden_act";
     EXPECT_THAT(ErrorOf(model, {{activation, "laplace"}}), HasSubstr(activation));
     if (t5) continue;
+    // The reference reads it in these alone; mmBERT, a ModernBERT, says "sans_pos".
+    const bool reads_it = model.family == "bert" || model.family.ends_with("roberta");
     EXPECT_THAT(ErrorOf(model, {{"position_embedding_type", "relative_key"}}),
-                HasSubstr("position_embedding_type"));
+                HasSubstr(reads_it ? "position_embedding_type" : "none"));
     const char* heads = model.family == "distilbert" ? "n_heads" : "num_attention_heads";
     EXPECT_THAT(ErrorOf(model, {{heads, 3}}), HasSubstr(heads));
   }

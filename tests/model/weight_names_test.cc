@@ -118,6 +118,40 @@ TEST(WeightNamesTest, FindsNormsUnderTheirOlderNames) {
             "encoder.layer.1.output.LayerNorm.gamma");
 }
 
+// No tensor vouches for what is made of the config alone.
+TEST(WeightNamesTest, TablesAndTheLongestSequenceCountAsMemory) {
+  Checkpoint checkpoint(testing::TinyBertTensors({}));
+  checkpoint.arch.encoder.relative = {.buckets = 32, .distance_max = 128};
+  checkpoint.arch.length_max = 1 << 16;
+  EXPECT_THAT(checkpoint.Error(), HasSubstr("bytes of memory; the limit is"));
+  checkpoint.arch.encoder.relative = {};
+  checkpoint.arch.encoder.theta = 1000;
+  EXPECT_THAT(checkpoint.Error(), HasSubstr("bytes of memory; the limit is"));
+}
+
+TEST(WeightNamesTest, AProjectionIsALinearLayerWithoutABias) {
+  std::vector<RawTensor> tensors = testing::TinyBertTensors({});
+  const auto add = [&](const char* name, std::vector<int64_t> shape) {
+    size_t elements = 1;
+    for (const int64_t extent : shape) elements *= static_cast<size_t>(extent);
+    tensors.push_back({name, "F32", shape, std::string(4 * elements, '\0')});
+  };
+  const auto projection = [&] {
+    const Checkpoint checkpoint(tensors);
+    const auto named = NamedWeights::Open(checkpoint.arch, checkpoint.weights, kPlenty);
+    EXPECT_TRUE(named.ok()) << named.status();
+    return named.ok() ? named->projection() : -1;
+  };
+  EXPECT_EQ(projection(), 0);
+  add("linear.weight", {8, 16});
+  EXPECT_EQ(projection(), 8);
+  add("linear.bias", {8});
+  EXPECT_EQ(projection(), 0);
+  tensors.resize(tensors.size() - 2);
+  add("linear.weight", {8, 12});
+  EXPECT_EQ(projection(), 0);
+}
+
 TEST(WeightNamesTest, HalfAPoolerIsNone) {
   std::vector<RawTensor> tensors = testing::TinyBertTensors({});
   std::erase_if(tensors,
@@ -153,8 +187,10 @@ TEST(WeightNamesTest, WeightsBeyondTheMemoryLimitAreRefusedBeforeTheyAreRead) {
   const Checkpoint checkpoint(testing::TinyBertTensors({}));
   uint64_t bytes = 0;
   for (const RawTensor& tensor : testing::TinyBertTensors({})) bytes += tensor.bytes.size();
+  // A worker's rows for the longest sequence: x twice, Q, K, V and the context.
+  bytes += 64 * (2 * 16 + 4 * 16) * sizeof(float);
   EXPECT_EQ(checkpoint.Error(bytes), "none");
-  EXPECT_EQ(checkpoint.Error(bytes - 1), StrCat("model.safetensors: the weights take ", bytes,
+  EXPECT_EQ(checkpoint.Error(bytes - 1), StrCat("model.safetensors: the model takes ", bytes,
                                                 " bytes of memory; the limit is ", bytes - 1));
 }
 

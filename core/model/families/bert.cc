@@ -50,6 +50,7 @@ constexpr HeadSpec kTanhLabels{
 // What both read alike. Defaults are those of transformers, whose RoBERTa takes BERT's.
 ArchSpec Common(JsonFields& config) {
   RefuseUnsupported(config);
+  RefuseRelativeKeys(config);
   const int32_t hidden = Int(config, "hidden_size", 1, kHiddenMax);
   const int32_t heads = Int(config, "num_attention_heads", 1, kHiddenMax);
   CheckHeads(config, {"num_attention_heads", heads}, {"hidden_size", hidden});

@@ -20,6 +20,7 @@ constexpr ActivationName kActivations[] = {
     {"relu", Activation::kRelu},
     {"silu", Activation::kSilu},
     {"swish", Activation::kSilu},
+    {"tanh", Activation::kTanh},
 };
 constexpr size_t kLabelBytesMax = 256;
 
@@ -59,8 +60,25 @@ std::vector<std::string> ReadLabels(JsonFields& config) {
   return labels;
 }
 
-// As transformers' text-classification pipeline chooses it.
+// A cross-encoder's own, which sentence-transformers stores as the name of a class of torch's, in a
+// field of its own up to 3 and in an object of its own from 4 on. Empty: config.json names none.
+std::string CrossEncoderFunction(JsonFields& config) {
+  const nlohmann::json* own = config.Find("sentence_transformers");
+  if (own != nullptr && own->is_object() && own->contains("activation_fn") &&
+      (*own)["activation_fn"].is_string()) {
+    return (*own)["activation_fn"].get<std::string>();
+  }
+  return config.StringOr("sbert_ce_default_activation_function", "");
+}
+
+// A cross-encoder's own, else as transformers' text-classification pipeline chooses it.
 ScoreFunction ReadScoreFunction(JsonFields& config, size_t labels) {
+  if (const std::string function = CrossEncoderFunction(config); !function.empty()) {
+    if (function.ends_with(".Identity")) return ScoreFunction::kNone;
+    if (function.ends_with(".Sigmoid")) return ScoreFunction::kSigmoid;
+    config.Fail("activation_fn",
+                StrCat("is ", Printable(function), "; Identity and Sigmoid are supported"));
+  }
   const std::string type = config.StringOr("problem_type", "");
   if (type == "regression") return ScoreFunction::kNone;
   if (type == "multi_label_classification") return ScoreFunction::kSigmoid;
@@ -108,6 +126,9 @@ void RefuseUnsupported(JsonFields& config) {
   }
   if (config.Has("quantization_config"))
     config.Fail("quantization_config", "is present; quantized weights are not read");
+}
+
+void RefuseRelativeKeys(JsonFields& config) {
   const std::string positions = config.StringOr("position_embedding_type", "absolute");
   if (positions != "absolute") {
     config.Fail("position_embedding_type",

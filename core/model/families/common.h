@@ -17,6 +17,7 @@ ArchSpec DistilBert(JsonFields& config);
 ArchSpec Mpnet(JsonFields& config);
 ArchSpec ModernBert(JsonFields& config);
 ArchSpec T5Encoder(JsonFields& config);
+ArchSpec Mt5Encoder(JsonFields& config);
 
 int32_t Int(JsonFields& config, std::string_view key, int32_t min, int32_t max);
 int32_t IntOr(JsonFields& config, std::string_view key, int32_t min, int32_t max, int32_t fallback);
@@ -27,6 +28,8 @@ Bias ReadBias(JsonFields& config, std::string_view key, bool fallback);
 
 // Settings that change answers and that no block here computes.
 void RefuseUnsupported(JsonFields& config);
+// The same for position_embedding_type, which BERT and RoBERTa read.
+void RefuseRelativeKeys(JsonFields& config);
 // A field, and what it holds.
 struct Field {
   std::string_view key;

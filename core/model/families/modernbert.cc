@@ -34,19 +34,18 @@ constexpr NameRule kVocabulary[] = {{"head.dense.*", "/head.dense.*"},
 constexpr double kThetaMin = 1, kThetaMax = 1e9;
 
 // The angles' base of one kind of layer. transformers 5.x has an object for each kind; 4.x has
-// numbers of its own.
+// numbers of its own, which 5.x takes where the object has none.
 float ReadTheta(JsonFields& config, std::string_view kind, std::string_view old_key,
                 double fallback) {
+  fallback = config.NumberOr(old_key, kThetaMin, kThetaMax, fallback);
   const nlohmann::json* all = config.Find("rope_parameters");
-  if (all == nullptr) {
-    return static_cast<float>(config.NumberOr(old_key, kThetaMin, kThetaMax, fallback));
-  }
+  if (all == nullptr) return static_cast<float>(fallback);
   if (!all->is_object() || !all->contains(kind)) {
     config.Fail("rope_parameters", StrCat("has nothing for ", kind));
     return static_cast<float>(fallback);
   }
   JsonFields rope((*all)[std::string(kind)], StrCat("rope_parameters: ", kind));
-  const std::string type = rope.StringOr("rope_type", "default");
+  const std::string type = rope.StringOr("rope_type", rope.StringOr("type", "default"));
   if (type != "default") {
     rope.Fail("rope_type", StrCat("is ", Printable(type), "; only default is supported"));
   }
@@ -108,8 +107,15 @@ StackSpec ReadStack(JsonFields& config, int32_t hidden) {
     config.Fail("num_attention_heads", "leaves heads of an odd size, which rotary cannot pair");
   }
   stack.theta = ReadTheta(config, "full_attention", "global_rope_theta", 160'000);
-  stack.local_theta = ReadTheta(config, "sliding_attention", "local_rope_theta", 10'000);
+  // Null, unlike absent, means that of the other layers.
+  const bool as_global = config.IsNull("local_rope_theta") && !config.Has("rope_parameters");
+  stack.local_theta =
+      as_global ? stack.theta : ReadTheta(config, "sliding_attention", "local_rope_theta", 10'000);
   stack.window = IntOr(config, "local_attention", 2, 2 * kPositionsMax, 128) / 2;
+  // transformers 5.x sets the one from the other, the later of the two in the file winning.
+  if (IntOr(config, "sliding_window", 1, kPositionsMax, stack.window) != stack.window) {
+    config.Fail("sliding_window", StrCat("is not half of local_attention, ", stack.window));
+  }
   stack.local_layers = ReadLocalLayers(config, stack.layers);
   return stack;
 }

@@ -22,7 +22,7 @@ constexpr Family kFamilies[] = {
     {"mpnet", families::Mpnet},
     {"modernbert", families::ModernBert},
     {"t5", families::T5Encoder},
-    {"mt5", families::T5Encoder},
+    {"mt5", families::Mt5Encoder},
 };
 
 }  // namespace

@@ -61,8 +61,8 @@ constexpr FeedForwardName kFeedForwards[] = {
     {"gated-relu", Activation::kRelu, true},     {"gated-silu", Activation::kSilu, true},
 };
 
-void ReadFeedForward(JsonFields& config, StackSpec& stack) {
-  const std::string name = config.StringOr("feed_forward_proj", "relu");
+void ReadProjection(JsonFields& config, std::string_view fallback, StackSpec& stack) {
+  const std::string name = config.StringOr("feed_forward_proj", fallback);
   std::string known;
   for (const FeedForwardName& entry : kFeedForwards) {
     if (entry.name == name) {
@@ -73,6 +73,14 @@ void ReadFeedForward(JsonFields& config, StackSpec& stack) {
     known = StrCat(known, known.empty() ? "" : ", ", entry.name);
   }
   config.Fail("feed_forward_proj", StrCat("is ", Printable(name), "; known are ", known));
+}
+
+// transformers derives two fields from feed_forward_proj, and takes them from config.json where
+// they are there.
+void ReadFeedForward(JsonFields& config, std::string_view fallback, StackSpec& stack) {
+  ReadProjection(config, fallback, stack);
+  if (config.Has("dense_act_fn")) stack.activation = ReadActivation(config, "dense_act_fn");
+  stack.gated = config.BoolOr("is_gated_act", stack.gated);
 }
 
 RelativeBiasSpec ReadRelativeBias(JsonFields& config) {
@@ -91,13 +99,8 @@ RelativeBiasSpec ReadRelativeBias(JsonFields& config) {
   return relative;
 }
 
-}  // namespace
-
-ArchSpec T5Encoder(JsonFields& config) {
-  if (config.BoolOr("is_decoder", false))
-    config.Fail("is_decoder", "is true; only encoders are supported");
-  if (config.Has("quantization_config"))
-    config.Fail("quantization_config", "is present; quantized weights are not read");
+ArchSpec Describe(JsonFields& config, std::string_view projection) {
+  RefuseUnsupported(config);
   ArchSpec arch{
       .hidden = Int(config, "d_model", 1, kHiddenMax),
       .vocabulary = Int(config, "vocab_size", 1, kVocabularyMax),
@@ -118,12 +121,17 @@ ArchSpec T5Encoder(JsonFields& config) {
                   .relative = ReadRelativeBias(config)},
       .prefixes = kPrefixes,
   };
-  ReadFeedForward(config, arch.encoder);
+  ReadFeedForward(config, projection, arch.encoder);
   arch.names = arch.encoder.gated ? std::span<const NameRule>(kGated) : kPlain;
   if (int64_t{arch.encoder.heads} * arch.encoder.head_size > kHiddenMax) {
     config.Fail("num_heads", StrCat("times d_kv is above ", kHiddenMax));
   }
   return arch;
 }
+
+}  // namespace
+
+ArchSpec T5Encoder(JsonFields& config) { return Describe(config, "relu"); }
+ArchSpec Mt5Encoder(JsonFields& config) { return Describe(config, "gated-gelu"); }
 
 }  // namespace attnd::families
