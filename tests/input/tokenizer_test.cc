@@ -284,6 +284,7 @@ TEST_F(TokenizerTest, SpecialTokensInTheTextAreMatchedButCountAsText) {
   const Tokenized encoded = Encode("a [SEP] b");
   EXPECT_THAT(encoded.strings, ElementsAre("[CLS]", "a", "[SEP]", "b", "[SEP]"));
   EXPECT_THAT(encoded.special, ElementsAre(1, 0, 0, 0, 1));
+  EXPECT_THAT(encoded.word_ids, ElementsAre(-1, 0, 1, 2, -1));
   EXPECT_EQ(encoded.offsets[2], (Offset{2, 7}));
 }
 
