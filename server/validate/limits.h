@@ -20,6 +20,9 @@ struct Limits {
   int64_t held_bytes = 512 << 20;  // Of all requests that are not answered yet.
   int64_t attention_scores = 16 << 20;
   int64_t attention_flops = 4'000'000'000;
+  int32_t documents_per_request = 256;
+  int32_t candidates_per_mask = 100;
+  int32_t answers_per_question = 100;
   std::chrono::nanoseconds default_deadline = std::chrono::seconds(10);
   std::chrono::nanoseconds deadline_cap = std::chrono::seconds(30);
 };
