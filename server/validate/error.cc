@@ -104,6 +104,11 @@ absl::Status Refuse(v1::ErrorReason reason, std::string_view field, std::string_
   return status;
 }
 
+absl::Status UnknownChoice(std::string_view field, int value) {
+  return Refuse(v1::ERROR_REASON_INVALID_VALUE, StrCat("options.", field),
+                StrCat(value, " is no value that this server knows"));
+}
+
 absl::Status WithReason(const absl::Status& status) {
   if (status.ok() || ErrorReasonOf(status) != v1::ERROR_REASON_UNSPECIFIED) return status;
   switch (status.code()) {

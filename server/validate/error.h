@@ -20,6 +20,9 @@ std::string ReasonName(v1::ErrorReason reason);
 // "field: description"; it names value and limit, and never holds a caller's text.
 absl::Status Refuse(v1::ErrorReason reason, std::string_view field, std::string_view description);
 
+// INVALID_VALUE for an enum's value that this server does not know, in `options.FIELD`.
+absl::Status UnknownChoice(std::string_view field, int value);
+
 // Gives statuses without a reason, which are the engine's, theirs. What the engine says about a
 // failure of its own is not for callers: it becomes kInternal, and a message without details.
 // kNotFound stays as it is: grpc.health.v1 asks for it, and has no reasons.
