@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -54,6 +55,10 @@ class StubModel {
     failure_ = std::move(status);
   }
 
+  // What the model's head says about a task, whose outputs have their sizes. Set before the first
+  // request.
+  void FillWith(std::function<void(EncodeTask& task)> fill) { fill_ = std::move(fill); }
+
   absl::Status Step(std::span<Job* const> batch) {
     {
       absl::MutexLock lock(&mutex_);
@@ -64,7 +69,10 @@ class StubModel {
     }
     for (Job* job : batch) {
       computed_ += 1;
-      if (auto* task = std::get_if<EncodeTask>(&job->task)) Fill(*task);
+      if (auto* task = std::get_if<EncodeTask>(&job->task)) {
+        Fill(*task);
+        if (fill_) fill_(*task);
+      }
       if (auto* task = std::get_if<AttendTask>(&job->task)) RunAttend(*task);
       if (auto* task = std::get_if<SelfAttentionTask>(&job->task)) RunSelfAttention(*task);
     }
@@ -86,6 +94,7 @@ class StubModel {
   bool open_ = true;
   bool held_ = false;
   absl::Status failure_;
+  std::function<void(EncodeTask& task)> fill_;
   std::atomic<int> computed_ = 0;
 };
 
@@ -120,6 +129,9 @@ inline ServedModel StubServedModel(const Tokenizer* tokenizer) {
     return tokenizer->Encode(text, pair, options);
   };
   served.token_of = [tokenizer](int32_t id) { return tokenizer->TokenOf(id); };
+  served.decode = [tokenizer](std::span<const int32_t> ids, bool skip_special_tokens) {
+    return tokenizer->Decode(ids, skip_special_tokens);
+  };
   served.size_outputs = [](EncodeTask& task) {
     const size_t rows = task.ids.empty() ? task.embeddings.size() / kHidden : task.ids.size();
     if (task.return_rows) task.rows_out.resize(rows * kHidden);
@@ -140,12 +152,16 @@ class TestServer {
     return config;
   }
 
-  explicit TestServer(Config config = DefaultConfig()) {
+  // `adjust` may make another model of the stub.
+  explicit TestServer(Config config = DefaultConfig(),
+                      const std::function<void(ServedModel& model)>& adjust = {}) {
     auto loaded = Tokenizer::Load(TinyTokenizer());
     EXPECT_TRUE(loaded.ok()) << loaded.status();
     tokenizer_ = *std::move(loaded);
+    ServedModel served = StubServedModel(tokenizer_.get());
+    if (adjust) adjust(served);
     auto server = Server::Start(
-        config, StubServedModel(tokenizer_.get()),
+        config, std::move(served),
         [this](int) -> std::unique_ptr<Executor> { return std::make_unique<StubExecutor>(model_); },
         MakeLogger(LogFormat::kText, config.log_level));
     EXPECT_TRUE(server.ok()) << server.status();
