@@ -17,6 +17,7 @@ struct StubHead {
   std::vector<std::string> labels = {};
   ScoreFunction score_function = ScoreFunction::kNone;
   std::function<void(EncodeTask& task)> fill = {};
+  int32_t token_types = 2;
 };
 
 // The tiny tokenizer's ids: 0 to 4 are [PAD] [UNK] [CLS] [SEP] [MASK], a letter is 5 and its place.
@@ -53,6 +54,7 @@ class HeadServer : public TestServer {
     served.info.head = head.kind;
     served.info.labels = head.labels;
     served.info.score_function = head.score_function;
+    served.info.token_types = head.token_types;
     if (head.kind == HeadKind::kVocabulary) served.mask_id = kMask;
     served.size_outputs = [size_others = served.size_outputs,
                            info = served.info](EncodeTask& task) {

@@ -14,6 +14,7 @@
 namespace attnd {
 namespace {
 
+using ::testing::Each;
 using ::testing::ElementsAre;
 using testing::ExpectRefused;
 using testing::HeadServer;
@@ -126,6 +127,25 @@ TEST(RerankTest, WhatIsCutIsTheDocument) {
   request.mutable_options()->set_max_length(7);
   ExpectRefused(Rerank(server, request),
                 {.reason = "TOO_LONG", .field = "documents[0]", .says = "maximum length 7"});
+}
+
+// As DistilBERT, whose tokenizer says 1 of the second text all the same.
+TEST(RerankTest, AModelWithoutTokenTypesReadsPairsToo) {
+  StubHead head = CrossEncoder();
+  head.token_types = 0;
+  absl::Mutex mutex;
+  std::vector<int32_t> types;
+  head.fill = [&](EncodeTask& task) {
+    absl::MutexLock lock(&mutex);
+    types = task.types;
+  };
+  HeadServer server(head);
+  EXPECT_TRUE(Rerank(server, Request({"a"})).ok());
+  EXPECT_THAT(types, Each(0));
+  head.token_types = 1;  // A table of one type is a mistake in the model's directory.
+  HeadServer other(head);
+  ExpectRefused(Rerank(other, Request({"a"})),
+                {.reason = "ID_OUT_OF_RANGE", .field = "documents[0][4]", .says = "1 token types"});
 }
 
 TEST(RerankTest, EveryWrongFieldIsRefusedByName) {
