@@ -14,25 +14,20 @@
 #include <variant>
 
 #include "absl/time/time.h"
-#include "core/base/model_dir.h"
 #include "core/base/printable.h"
 #include "core/base/status_macros.h"
-#include "core/base/strings.h"
 #include "core/batch/model_executor.h"
-#include "core/input/tokenizer.h"
 #include "core/model/model.h"
-#include "core/tensor/onednn.h"
 #include "grpc/support/log.h"
 #include "server/config.h"
 #include "server/cpu_quota.h"
 #include "server/observe/log.h"
+#include "server/serve_model.h"
 #include "server/server.h"
 
 namespace attnd {
 namespace {
 
-constexpr char kTokenizerFile[] = "tokenizer.json";
-constexpr uint64_t kTokenizerBytesMax = 64 << 20;
 constexpr size_t kLeftoversLogged = 20;
 constexpr int kFailed = 1;
 
@@ -50,64 +45,6 @@ sigset_t Signals() {
 // server itself comes back as a status, and is logged by us.
 void QuietGrpc() {
   gpr_set_log_function([](gpr_log_func_args*) {});
-}
-
-// A model and its tokenizer, as they were loaded.
-struct Loaded {
-  std::unique_ptr<const Model> model;
-  std::unique_ptr<const Tokenizer> tokenizer;
-};
-
-absl::StatusOr<std::unique_ptr<const Tokenizer>> LoadTokenizer(const ModelDir& dir) {
-  ASSIGN_OR_RETURN(const std::string json, dir.ReadFile(kTokenizerFile, kTokenizerBytesMax));
-  auto tokenizer = Tokenizer::Load(json);
-  if (tokenizer.ok()) return tokenizer;
-  return absl::Status(tokenizer.status().code(),
-                      StrCat(kTokenizerFile, ": ", tokenizer.status().message()));
-}
-
-// What the tokenizer says, the model must know.
-absl::Status CheckVocabulary(const Tokenizer& tokenizer, const ModelInfo& info) {
-  if (tokenizer.id_end() <= info.vocabulary) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      StrCat(kTokenizerFile, ": its largest id ", tokenizer.id_end() - 1,
-             " is not in the model's vocabulary of ", info.vocabulary));
-}
-
-// All that Load checks, but for the weights' numbers.
-absl::Status CheckModel(const Config& config) {
-  ASSIGN_OR_RETURN(const ModelDir dir, ModelDir::Open(config.model_path));
-  ASSIGN_OR_RETURN(const auto tokenizer, LoadTokenizer(dir));
-  ASSIGN_OR_RETURN(const ModelInfo info, Model::Check(dir));
-  return CheckVocabulary(*tokenizer, info);
-}
-
-absl::StatusOr<Loaded> Load(const Config& config) {
-  Loaded loaded;
-  ASSIGN_OR_RETURN(const ModelDir dir, ModelDir::Open(config.model_path));
-  // The tokenizer first: it is small, and a broken one should not cost reading the weights.
-  ASSIGN_OR_RETURN(loaded.tokenizer, LoadTokenizer(dir));
-  ASSIGN_OR_RETURN(loaded.model, Model::Load(dir, {.batch_rows_max = config.limits.batch_tokens}));
-  RETURN_IF_ERROR(CheckVocabulary(*loaded.tokenizer, loaded.model->info()));
-  return loaded;
-}
-
-// What the services see of it. `loaded` must outlive the server.
-ServedModel Serve(const Config& config, const Loaded& loaded) {
-  ServedModel served;
-  served.name = config.model_name;
-  served.info = loaded.model->info();
-  served.isa = onednn::Isa();
-  served.onednn_version = onednn::Version();
-  const Model* model = loaded.model.get();
-  served.size_outputs = [model](EncodeTask& task) { model->SizeOutputs(task); };
-  const Tokenizer* tokenizer = loaded.tokenizer.get();
-  served.tokenize = [tokenizer](std::string_view text, std::optional<std::string_view> pair,
-                                const TokenizeOptions& options) {
-    return tokenizer->Encode(text, pair, options);
-  };
-  served.token_of = [tokenizer](int32_t id) { return tokenizer->TokenOf(id); };
-  return served;
 }
 
 // One line a decision.
@@ -153,6 +90,8 @@ void LogLimits(const Config& config, const CpuQuota& quota, spdlog::logger& log)
       absl::FormatDuration(absl::FromChrono(limits.deadline_cap)));
   log.info("limits: {} layers a request, {} scores of attention maps and {} spans an input",
            limits.layers_per_request, limits.attention_map_scores, limits.spans_per_input);
+  log.info("limits: {} documents a request, {} candidates a mask, {} answers a question",
+           limits.documents_per_request, limits.candidates_per_mask, limits.answers_per_question);
   if (config.insecure) log.warn("insecure: others may reach this server, in plaintext");
 }
 
@@ -212,8 +151,9 @@ absl::Status Run(Config config, std::shared_ptr<spdlog::logger> log) {
   const CpuQuota quota = ReadCpuQuota();
   if (config.workers == 0) config.workers = quota.cpus;
 
-  ASSIGN_OR_RETURN(const Loaded loaded, Load(config));
-  const ServedModel served = Serve(config, loaded);
+  ASSIGN_OR_RETURN(const LoadedModel loaded,
+                   LoadModel(config.model_path, {.batch_rows_max = config.limits.batch_tokens}));
+  const ServedModel served = Serve(config.model_name, loaded);
   LogModel(served, *log);
   FitLimits(served.info.length_max, config.limits, *log);
   const Model* model = loaded.model.get();
@@ -238,7 +178,7 @@ absl::Status Run(Config config, std::shared_ptr<spdlog::logger> log) {
 
 // --check-config: prints the configuration, or what is wrong with the model directory.
 int PrintCheck(const ConfigCheck& check) {
-  const absl::Status status = CheckModel(check.config);
+  const absl::Status status = CheckModel(check.config.model_path);
   if (status.ok()) {
     std::printf("%s\n", check.text.c_str());
     return 0;

@@ -37,6 +37,7 @@ ConfigFlags::ConfigFlags(CLI::App& app, Config& config) : app_(app), config_(con
   AddAddresses();
   AddEngine();
   AddLimits();
+  AddHeadLimits();
   AddConnection();
   AddShutdownAndLog();
 }
@@ -154,6 +155,17 @@ void ConfigFlags::AddLimits() {
               "When work is dropped whose client set no deadline.");
   AddDuration("--deadline-cap", limits.deadline_cap, milliseconds(1), hours(1),
               "The latest deadline that work gets, whatever its client asks for.");
+}
+
+void ConfigFlags::AddHeadLimits() {
+  Limits& limits = config_.limits;
+  AddNumber("--documents-per-request", limits.documents_per_request, {1, 4096},
+            "Documents of one call to Rerank, each of which is an input with the query; more are "
+            "refused.");
+  AddNumber("--candidates-per-mask", limits.candidates_per_mask, {1, 10'000},
+            "Candidates that FillMask may be asked for, of each mask; more make replies larger.");
+  AddNumber("--answers-per-question", limits.answers_per_question, {1, 10'000},
+            "Answers that Answer may be asked for, of each question; more make replies larger.");
 }
 
 void ConfigFlags::AddConnection() {

@@ -32,6 +32,7 @@ class ConfigFlags {
 
   void AddAddresses();
   void AddLimits();
+  void AddHeadLimits();
   void AddEngine();
   void AddConnection();
   void AddShutdownAndLog();

@@ -1,5 +1,6 @@
 #include "server/server.h"
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <exception>
@@ -19,8 +20,10 @@
 #include "server/observe/metrics.h"
 #include "server/rpc/attention_service.h"
 #include "server/rpc/encoder_service.h"
+#include "server/rpc/head_services.h"
 #include "server/rpc/health_service.h"
 #include "server/rpc/model_service.h"
+#include "server/rpc/tokenizer_service.h"
 #include "server/validate/encode_size.h"
 
 namespace attnd {
@@ -85,6 +88,11 @@ struct Server::Parts {
   const ServiceContext context{model, config.limits, engine, metrics, *log, held_bytes};
   EncoderServiceImpl encoder{context};
   AttentionServiceImpl attention{context};
+  ClassifierServiceImpl classifier{context};
+  RerankServiceImpl reranker{context};
+  FillMaskServiceImpl fill_mask{context};
+  AnswerServiceImpl answers{context};
+  TokenizerServiceImpl tokenizer{context};
   ModelServiceImpl models{context};
   HealthServiceImpl health{context};
   std::unique_ptr<grpc::Server> grpc;
@@ -116,10 +124,10 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Config& config, Serv
   grpc::ServerBuilder builder;
   SetOptions(config, builder);
   builder.AddListeningPort(config.listen, grpc::InsecureServerCredentials(), &parts->port);
-  builder.RegisterService(&parts->encoder);
-  builder.RegisterService(&parts->attention);
-  builder.RegisterService(&parts->models);
-  builder.RegisterService(&parts->health);
+  const auto services = std::to_array<grpc::Service*>(
+      {&parts->encoder, &parts->attention, &parts->classifier, &parts->reranker, &parts->fill_mask,
+       &parts->answers, &parts->tokenizer, &parts->models, &parts->health});
+  for (grpc::Service* service : services) builder.RegisterService(service);
   parts->grpc = builder.BuildAndStart();
   if (parts->grpc == nullptr || parts->port == 0) {
     return absl::UnavailableError(StrCat("cannot listen on ", config.listen, " (listen)"));

@@ -103,6 +103,7 @@ Tokenized Copy(const RustEncoding& encoding) {
   result.truncated = encoding->length_before_truncation > length;
   if (encoding->offsets == nullptr) return result;
 
+  result.word_ids.assign(encoding->word_ids, encoding->word_ids + length);
   result.offsets.reserve(length);
   result.strings.reserve(length);
   size_t string_begin = 0;
@@ -177,6 +178,11 @@ std::optional<std::string> Tokenizer::TokenOf(int32_t id) const {
     return std::nullopt;
   }
   return text.str();
+}
+
+std::optional<int32_t> Tokenizer::IdOf(std::string_view token) const {
+  const int32_t id = attnd_tokenizer_id(handle_->rust, token.data(), token.size());
+  return id < 0 ? std::nullopt : std::optional(id);
 }
 
 absl::StatusOr<std::string> Tokenizer::Decode(std::span<const int32_t> ids,

@@ -24,7 +24,7 @@ struct TokenizeOptions {
   PairTruncation pair_truncation = PairTruncation::kLongestFirst;
   int32_t length_max = 512;  // Special tokens count.
   OffsetUnit offset_unit = OffsetUnit::kCodePoint;
-  bool return_strings = true;  // Token strings and offsets are filled only if asked for.
+  bool return_strings = true;  // Strings, offsets and word ids are filled only if asked for.
 };
 
 // One tokenized input, as parallel arrays.
@@ -67,6 +67,8 @@ class Tokenizer {
 
   // The token string of an id; nullopt if there is none.
   std::optional<std::string> TokenOf(int32_t id) const;
+  // The id of a token string, added tokens included; nullopt if there is none.
+  std::optional<int32_t> IdOf(std::string_view token) const;
   // The text of `ids`; kInvalidArgument if one is outside [0, id_end).
   absl::StatusOr<std::string> Decode(std::span<const int32_t> ids, bool skip_special_tokens) const;
   // Added tokens included.

@@ -17,8 +17,9 @@ using prometheus::Histogram;
 using Buckets = Histogram::BucketBoundaries;
 
 constexpr std::array<const char*, kMethods> kMethodNames = {
-    "Encode",        "EncodeStream", "Similarity", "Attend",
-    "SelfAttention", "ListModels",   "GetModel",   "Check"};
+    "Encode",     "EncodeStream", "Similarity", "Attend",   "SelfAttention",
+    "ListModels", "GetModel",     "Check",      "Classify", "ClassifyTokens",
+    "Rerank",     "FillMask",     "Answer",     "Tokenize", "Detokenize"};
 
 // 100 us to 52 s, doubling: from a short text on a fast core to a stuck queue.
 Buckets SecondsBuckets() {

@@ -25,9 +25,16 @@ enum class Method {
   kSelfAttention,
   kListModels,
   kGetModel,
-  kCheck
+  kCheck,
+  kClassify,
+  kClassifyTokens,
+  kRerank,
+  kFillMask,
+  kAnswer,
+  kTokenize,
+  kDetokenize
 };
-inline constexpr size_t kMethods = 8;
+inline constexpr size_t kMethods = 15;
 
 // Every metric that this server exports, declared once. Nobody else spells a metric's name. Labels
 // come from closed sets (methods, status codes, reasons, the served model), so that the number of

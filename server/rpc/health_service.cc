@@ -19,8 +19,15 @@ namespace {
 using grpc::health::v1::HealthCheckRequest;
 using grpc::health::v1::HealthCheckResponse;
 
-constexpr std::array<std::string_view, 4> kServices = {
-    "", "attnd.v1.EncoderService", "attnd.v1.AttentionService", "attnd.v1.ModelService"};
+constexpr std::array<std::string_view, 9> kServices = {"",
+                                                       "attnd.v1.EncoderService",
+                                                       "attnd.v1.AttentionService",
+                                                       "attnd.v1.ModelService",
+                                                       "attnd.v1.ClassifierService",
+                                                       "attnd.v1.RerankService",
+                                                       "attnd.v1.FillMaskService",
+                                                       "attnd.v1.AnswerService",
+                                                       "attnd.v1.TokenizerService"};
 
 bool IsKnown(std::string_view service) {
   return std::find(kServices.begin(), kServices.end(), service) != kServices.end();

@@ -29,6 +29,34 @@ double Seconds(std::chrono::nanoseconds duration) {
   return std::chrono::duration<double>(duration).count();
 }
 
+v1::Head ToProto(HeadKind head) {
+  switch (head) {
+    case HeadKind::kNone:
+      break;
+    case HeadKind::kSequenceLabels:
+      return v1::HEAD_SEQUENCE_LABELS;
+    case HeadKind::kTokenLabels:
+      return v1::HEAD_TOKEN_LABELS;
+    case HeadKind::kSpan:
+      return v1::HEAD_SPAN;
+    case HeadKind::kVocabulary:
+      return v1::HEAD_VOCABULARY;
+  }
+  return v1::HEAD_UNSPECIFIED;
+}
+
+v1::ScoreFunction ToProto(ScoreFunction function) {
+  switch (function) {
+    case ScoreFunction::kNone:
+      return v1::SCORE_FUNCTION_NONE;
+    case ScoreFunction::kSigmoid:
+      return v1::SCORE_FUNCTION_SIGMOID;
+    case ScoreFunction::kSoftmax:
+      return v1::SCORE_FUNCTION_SOFTMAX;
+  }
+  return v1::SCORE_FUNCTION_UNSPECIFIED;
+}
+
 void Describe(const Limits& limits, v1::Limits& to) {
   to.set_inputs_per_request(limits.inputs_per_request);
   to.set_batch_tokens(limits.batch_tokens);
@@ -47,6 +75,9 @@ void Describe(const Limits& limits, v1::Limits& to) {
   to.set_layers_per_request(limits.layers_per_request);
   to.set_attention_map_scores(limits.attention_map_scores);
   to.set_spans_per_input(limits.spans_per_input);
+  to.set_documents_per_request(limits.documents_per_request);
+  to.set_candidates_per_mask(limits.candidates_per_mask);
+  to.set_answers_per_question(limits.answers_per_question);
 }
 
 void Describe(const ServiceContext& service, v1::ModelInfo& to) {
@@ -74,6 +105,9 @@ void Describe(const ServiceContext& service, v1::ModelInfo& to) {
     kernel.set_reason(choice.reason);
   }
   Describe(service.limits, *to.mutable_limits());
+  to.set_head(ToProto(info.head));
+  to.mutable_labels()->Assign(info.labels.begin(), info.labels.end());
+  if (info.head == HeadKind::kSequenceLabels) to.set_score_function(ToProto(info.score_function));
   to.mutable_prompts()->insert(info.prompts.begin(), info.prompts.end());
   to.set_default_prompt_name(info.default_prompt_name);
   to.set_projection_size(info.projection);

@@ -126,6 +126,20 @@ absl::StatusOr<CheckedInput> ReadEmbeddings(const v1::Tensor& given, const Input
 
 }  // namespace
 
+absl::StatusOr<Tokenized> TokenizeText(std::string_view text, std::optional<std::string_view> pair,
+                                       const TokenizeOptions& options, const ServedModel& model,
+                                       const Limits& limits, std::string_view field) {
+  const auto bytes = static_cast<int64_t>(text.size() + pair.value_or("").size());
+  if (bytes > limits.text_bytes) {
+    return Refuse(v1::ERROR_REASON_OVER_LIMIT, field,
+                  StrCat(bytes, " bytes of text are more than the limit of ", limits.text_bytes,
+                         " (text-bytes)"));
+  }
+  absl::StatusOr<Tokenized> tokens = model.tokenize(text, pair, options);
+  if (!tokens.ok()) return TokenizeRefusal(tokens.status(), field);
+  return tokens;
+}
+
 absl::StatusOr<CheckedInput> ReadText(std::string_view text, std::optional<std::string_view> pair,
                                       const InputChoices& choices, const ServedModel& model,
                                       const Limits& limits, std::string_view field) {
@@ -133,25 +147,21 @@ absl::StatusOr<CheckedInput> ReadText(std::string_view text, std::optional<std::
     return Refuse(v1::ERROR_REASON_NOT_SUPPORTED_BY_MODEL, field,
                   "the model has no tokenizer.json; send token_ids");
   }
-  const auto bytes = static_cast<int64_t>(text.size() + pair.value_or("").size());
-  if (bytes > limits.text_bytes) {
-    return Refuse(v1::ERROR_REASON_OVER_LIMIT, field,
-                  StrCat(bytes, " bytes of text are more than the limit of ", limits.text_bytes,
-                         " (text-bytes)"));
-  }
-  absl::StatusOr<Tokenized> tokens = model.tokenize(text, pair, choices.tokenize);
-  if (!tokens.ok()) return TokenizeRefusal(tokens.status(), field);
-  if (tokens->ids.empty()) {
+  ASSIGN_OR_RETURN(Tokenized tokens,
+                   TokenizeText(text, pair, choices.tokenize, model, limits, field));
+  if (tokens.ids.empty()) {
     return Refuse(v1::ERROR_REASON_INVALID_VALUE, field,
                   "the text has no tokens, and add_special_tokens is false");
   }
-  RETURN_IF_ERROR(CheckTypes(tokens->types, model.info, field));
+  // A tokenizer may tell the texts of a pair apart for a model that does not, such as DistilBERT.
+  if (model.info.token_types == 0) std::fill(tokens.types.begin(), tokens.types.end(), 0);
+  RETURN_IF_ERROR(CheckTypes(tokens.types, model.info, field));
   CheckedInput input;
-  input.task.ids = tokens->ids;
-  input.task.types = tokens->types;
-  input.rows = static_cast<int32_t>(tokens->ids.size());
-  input.truncated = tokens->truncated;
-  input.tokens = *std::move(tokens);
+  input.task.ids = tokens.ids;
+  input.task.types = tokens.types;
+  input.rows = static_cast<int32_t>(tokens.ids.size());
+  input.truncated = tokens.truncated;
+  input.tokens = std::move(tokens);
   return input;
 }
 

@@ -32,7 +32,11 @@ struct CheckedInput {
 absl::StatusOr<CheckedInput> ReadInput(const v1::Input& input, const InputChoices& choices,
                                        const ServedModel& model, const Limits& limits,
                                        const std::string& field);
-// The same for a text, or a pair of texts.
+// The tokens of a text, or of a pair of texts; there may be none. The model has a tokenizer.
+absl::StatusOr<Tokenized> TokenizeText(std::string_view text, std::optional<std::string_view> pair,
+                                       const TokenizeOptions& options, const ServedModel& model,
+                                       const Limits& limits, std::string_view field);
+// As ReadInput, for a text or a pair of texts.
 absl::StatusOr<CheckedInput> ReadText(std::string_view text, std::optional<std::string_view> pair,
                                       const InputChoices& choices, const ServedModel& model,
                                       const Limits& limits, std::string_view field);

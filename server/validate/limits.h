@@ -23,6 +23,9 @@ struct Limits {
   int32_t layers_per_request = 16;         // Of hidden layers, and of attention maps.
   int64_t attention_map_scores = 1 << 20;  // Of one input's attention maps.
   int32_t spans_per_input = 512;
+  int32_t documents_per_request = 256;
+  int32_t candidates_per_mask = 100;
+  int32_t answers_per_question = 100;
   std::chrono::nanoseconds default_deadline = std::chrono::seconds(10);
   std::chrono::nanoseconds deadline_cap = std::chrono::seconds(30);
 };

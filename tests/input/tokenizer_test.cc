@@ -91,6 +91,29 @@ TEST_F(TokenizerTest, AnEmptySecondTextIsNoPairButAnEmptyFirstIs) {
   EXPECT_THAT(EncodePair("", "the").text_indices, ElementsAre(-1, -1, 1, -1));
 }
 
+// "xyxy" is not in the vocabulary, so it comes in pieces.
+TEST_F(TokenizerTest, WordsAreCountedInEachTextAndHoldTheirPieces) {
+  const Tokenized encoded = EncodePair("xyxy, a", "b xyxy");
+  std::vector<int32_t> words;
+  for (size_t i = 0; i < encoded.ids.size(); ++i) {
+    const int32_t word = encoded.word_ids[i];
+    EXPECT_EQ(word == -1, encoded.special[i] == 1) << i;
+    if (encoded.strings[i].starts_with("##")) {
+      EXPECT_EQ(word, encoded.word_ids[i - 1]) << encoded.strings[i];
+    } else if (word >= 0) {
+      words.push_back(word);
+    }
+  }
+  EXPECT_THAT(words, ElementsAre(0, 1, 2, 0, 1));   // xyxy , a | b xyxy
+  EXPECT_GT(encoded.ids.size(), words.size() + 3);  // There are pieces.
+}
+
+TEST_F(TokenizerTest, WordsKeepTheirNumbersWhenTheTextIsCut) {
+  const Tokenized left = Encode("a b c d e", {.truncation = Truncation::kLeft, .length_max = 5});
+  EXPECT_THAT(left.word_ids, ElementsAre(-1, 2, 3, 4, -1));
+  EXPECT_THAT(Encode("a b", {.add_special_tokens = false}).word_ids, ElementsAre(0, 1));
+}
+
 TEST_F(TokenizerTest, StringsAndOffsetsAreLeftOutUnlessAskedFor) {
   const Tokenized full = EncodePair("the list", "of \U0001F600");
   const Tokenized lean = EncodePair("the list", "of \U0001F600", {.return_strings = false});
@@ -100,6 +123,7 @@ TEST_F(TokenizerTest, StringsAndOffsetsAreLeftOutUnlessAskedFor) {
   EXPECT_EQ(lean.special, full.special);
   EXPECT_TRUE(lean.strings.empty());
   EXPECT_TRUE(lean.offsets.empty());
+  EXPECT_TRUE(lean.word_ids.empty());
 }
 
 // "é" is decomposed: e and U+0301. The emoji is one code point, two UTF-16 units, four bytes; "ß"
@@ -260,6 +284,7 @@ TEST_F(TokenizerTest, SpecialTokensInTheTextAreMatchedButCountAsText) {
   const Tokenized encoded = Encode("a [SEP] b");
   EXPECT_THAT(encoded.strings, ElementsAre("[CLS]", "a", "[SEP]", "b", "[SEP]"));
   EXPECT_THAT(encoded.special, ElementsAre(1, 0, 0, 0, 1));
+  EXPECT_THAT(encoded.word_ids, ElementsAre(-1, 0, 1, 2, -1));
   EXPECT_EQ(encoded.offsets[2], (Offset{2, 7}));
 }
 
@@ -280,6 +305,15 @@ TEST_F(TokenizerTest, IdsOutsideTheVocabularyAreNamed) {
     EXPECT_THAT(std::string(status.message()), HasSubstr("ids[1] is " + std::to_string(id)));
   }
   EXPECT_EQ(tokenizer_->TokenOf(kCls), "[CLS]");
+}
+
+TEST_F(TokenizerTest, ATokenHasItsId) {
+  EXPECT_EQ(tokenizer_->IdOf("[CLS]"), kCls);
+  EXPECT_EQ(tokenizer_->IdOf(*tokenizer_->TokenOf(999)), 999);
+  for (const std::string& none :
+       std::vector<std::string>{"", "no such token", "[cls]", "\xff", std::string("[CLS]\0", 6)}) {
+    EXPECT_EQ(tokenizer_->IdOf(none), std::nullopt);
+  }
 }
 
 TEST_F(TokenizerTest, ManyThreadsGetTheSameAnswers) {

@@ -69,6 +69,9 @@ TEST(ConfigTest, DefaultsServeThisMachineAlone) {
   EXPECT_FALSE(config.reflection);
   EXPECT_EQ(config.limits.inputs_per_request, 32);
   EXPECT_EQ(config.limits.message_bytes, 4 << 20);
+  EXPECT_EQ(config.limits.documents_per_request, 256);
+  EXPECT_EQ(config.limits.candidates_per_mask, 100);
+  EXPECT_EQ(config.limits.answers_per_question, 100);
   EXPECT_EQ(config.limits.default_deadline, seconds(10));
   EXPECT_EQ(config.connection.streams, 100);
 }
@@ -143,6 +146,17 @@ TEST(ConfigTest, WhatEncodeMayBeAskedForIsBound) {
   ExpectRefused({"--layers-per-request", "1025"}, "1 to 1024");
   ExpectRefused({"--attention-map-scores", "0"}, "--attention-map-scores");
   ExpectRefused({"--spans-per-input", "65537"}, "1 to 65536");
+}
+
+TEST(ConfigTest, LimitsOfHeadsKeepToTheirRanges) {
+  const Config config = Good({"--documents-per-request", "4096", "--candidates-per-mask", "10000",
+                              "--answers-per-question", "1"});
+  EXPECT_EQ(config.limits.documents_per_request, 4096);
+  EXPECT_EQ(config.limits.candidates_per_mask, 10'000);
+  EXPECT_EQ(config.limits.answers_per_question, 1);
+  ExpectRefused({"--documents-per-request", "4097"}, "1 to 4096");
+  ExpectRefused({"--candidates-per-mask", "10001"}, "1 to 10000");
+  ExpectRefused({"--answers-per-question", "0"}, "--answers-per-question");
 }
 
 TEST(ConfigTest, AnUnknownKeyInTheFileIsAnError) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <span>
 #include <utility>
@@ -48,6 +49,9 @@ class StubModel {
     absl::MutexLock lock(&mutex_);
     failure_ = std::move(status);
   }
+  // What the model's head says about a task, whose outputs have their sizes. Set before the first
+  // request.
+  void FillWith(std::function<void(EncodeTask& task)> fill) { fill_ = std::move(fill); }
   // Before the first request.
   void set_numbers(StubNumbers numbers) { numbers_ = numbers; }
 
@@ -61,7 +65,10 @@ class StubModel {
     }
     for (Job* job : batch) {
       computed_ += 1;
-      if (auto* task = std::get_if<EncodeTask>(&job->task)) Fill(*task);
+      if (auto* task = std::get_if<EncodeTask>(&job->task)) {
+        Fill(*task);
+        if (fill_) fill_(*task);
+      }
       if (auto* task = std::get_if<AttendTask>(&job->task)) RunAttend(*task);
       if (auto* task = std::get_if<SelfAttentionTask>(&job->task)) RunSelfAttention(*task);
     }
@@ -139,6 +146,7 @@ class StubModel {
   absl::Status failure_;
   std::atomic<int> computed_ = 0;
   StubNumbers numbers_;
+  std::function<void(EncodeTask& task)> fill_;
 };
 
 class StubExecutor : public Executor {
@@ -163,6 +171,23 @@ inline void NumberWords(Tokenized& tokens) {
   }
 }
 
+inline size_t StubLogits(const ModelInfo& info, const EncodeTask& task) {
+  const size_t rows = StubModel::RowsOf(task);
+  switch (info.head) {
+    case HeadKind::kNone:
+      return 0;
+    case HeadKind::kSequenceLabels:
+      return info.labels.size();
+    case HeadKind::kTokenLabels:
+      return rows * info.labels.size();
+    case HeadKind::kSpan:
+      return rows * 2;
+    case HeadKind::kVocabulary:
+      return task.logit_rows.size() * info.vocabulary;
+  }
+  return 0;
+}
+
 inline void SizeStubOutputs(const ModelInfo& info, EncodeTask& task) {
   const size_t rows = StubModel::RowsOf(task);
   const size_t maps = task.attention_layers.size() * task.attention_heads.size();
@@ -171,6 +196,7 @@ inline void SizeStubOutputs(const ModelInfo& info, EncodeTask& task) {
   task.hidden_out.resize(task.hidden_layers.size() * rows * kHidden);
   task.attention_weights_out.resize(task.return_attention_weights ? maps * rows * rows : 0);
   task.attention_scores_out.resize(task.return_attention_scores ? maps * rows * rows : 0);
+  task.logits_out.resize(task.return_logits ? StubLogits(info, task) : 0);
   task.sparse_out.resize(task.return_sparse ? info.vocabulary : 0);
   const size_t width = info.projection > 0 ? info.projection : kHidden;
   task.projection_out.resize(task.return_projection ? rows * width : 0);
@@ -200,6 +226,9 @@ inline ServedModel StubServedModel(const Tokenizer* tokenizer) {
     return tokens;
   };
   served.token_of = [tokenizer](int32_t id) { return tokenizer->TokenOf(id); };
+  served.decode = [tokenizer](std::span<const int32_t> ids, bool skip_special_tokens) {
+    return tokenizer->Decode(ids, skip_special_tokens);
+  };
   served.size_outputs = [info = served.info](EncodeTask& task) { SizeStubOutputs(info, task); };
   return served;
 }

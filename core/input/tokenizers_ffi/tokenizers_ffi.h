@@ -43,7 +43,7 @@ enum {
 };
 
 enum {
-  ATTND_OFFSETS_NONE = 0,  // Neither offsets nor strings.
+  ATTND_OFFSETS_NONE = 0,  // Neither offsets nor strings nor words.
   ATTND_OFFSETS_CODE_POINT = 1,
   ATTND_OFFSETS_BYTE = 2,
   ATTND_OFFSETS_UTF16 = 3,
@@ -63,8 +63,9 @@ typedef struct {
   const int32_t* types;
   const int32_t* text_indices;  // -1: special token.
   const uint8_t* special;
-  const int32_t* offsets;     // [length, 2]; null with ATTND_OFFSETS_NONE, like the next two.
-  const char* strings;        // End to end, without separators.
+  const int32_t* word_ids;  // -1: special token. Null with ATTND_OFFSETS_NONE, like the next three.
+  const int32_t* offsets;   // [length, 2]
+  const char* strings;      // End to end, without separators.
   const size_t* string_ends;  // [length], within `strings`.
   size_t length;
   size_t length_before_truncation;
@@ -87,6 +88,8 @@ int32_t attnd_tokenizer_decode(const AttndTokenizer* tokenizer, const int32_t* i
 // `text` holds the id's token; ATTND_TOKENIZER_INVALID if there is none.
 int32_t attnd_tokenizer_token(const AttndTokenizer* tokenizer, int32_t id, AttndText* text,
                               AttndText* message);
+// The id of a token; -1 if there is none, or if it is not UTF-8.
+int32_t attnd_tokenizer_id(const AttndTokenizer* tokenizer, const char* token, size_t token_size);
 int32_t attnd_tokenizer_vocabulary_size(const AttndTokenizer* tokenizer);
 int32_t attnd_tokenizer_id_end(const AttndTokenizer* tokenizer);
 

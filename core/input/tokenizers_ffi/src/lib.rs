@@ -37,6 +37,7 @@ pub struct EncodingView {
     types: *const i32,
     text_indices: *const i32,
     special: *const u8,
+    word_ids: *const i32,
     offsets: *const i32,
     strings: *const u8,
     string_ends: *const usize,
@@ -210,6 +211,7 @@ pub unsafe extern "C" fn attnd_tokenizer_encode(
             types: arrays.types.as_ptr(),
             text_indices: arrays.text_indices.as_ptr(),
             special: arrays.special.as_ptr(),
+            word_ids: if with_text { arrays.word_ids.as_ptr() } else { std::ptr::null() },
             offsets: if with_text { arrays.offsets.as_ptr() } else { std::ptr::null() },
             strings: if with_text { arrays.strings.as_ptr() } else { std::ptr::null() },
             string_ends: if with_text { arrays.string_ends.as_ptr() } else { std::ptr::null() },
@@ -278,6 +280,23 @@ pub unsafe extern "C" fn attnd_tokenizer_token(
         text.write(Text::new(token));
         Ok(())
     })
+}
+
+/// # Safety
+/// See above.
+#[no_mangle]
+pub unsafe extern "C" fn attnd_tokenizer_id(
+    tokenizer: *const TextTokenizer,
+    token: *const u8,
+    token_size: usize,
+) -> i32 {
+    let mut id = -1;
+    guard(std::ptr::null_mut(), || {
+        let tokenizer = tokenizer.as_ref().ok_or_else(null_argument)?;
+        id = tokenizer.id(utf8(token, token_size, "token")?).unwrap_or(-1);
+        Ok(())
+    });
+    id
 }
 
 /// # Safety

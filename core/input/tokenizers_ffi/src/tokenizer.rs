@@ -64,13 +64,15 @@ fn invalid(message: impl Into<String>) -> Failure {
     Failure::new(FailureKind::Invalid, message)
 }
 
-/// One encoded input. `offsets`, `strings` and `string_ends` are empty with `Offsets::None`.
+/// One encoded input. What stands below `special` is empty with `Offsets::None`.
 #[derive(Default)]
 pub struct Arrays {
     pub ids: Vec<i32>,
     pub types: Vec<i32>,
     pub text_indices: Vec<i32>,
     pub special: Vec<u8>,
+    /// Counted in each text; -1 for special tokens.
+    pub word_ids: Vec<i32>,
     pub offsets: Vec<i32>,
     pub strings: String,
     pub string_ends: Vec<usize>,
@@ -125,6 +127,10 @@ impl TextTokenizer {
 
     pub fn token(&self, id: i32) -> Option<String> {
         self.tokenizer.id_to_token(u32::try_from(id).ok()?)
+    }
+
+    pub fn id(&self, token: &str) -> Option<i32> {
+        i32::try_from(self.tokenizer.token_to_id(token)?).ok()
     }
 
     pub fn decode(&self, ids: &[i32], skip_special_tokens: bool) -> Result<String, Failure> {
@@ -255,6 +261,8 @@ impl TextTokenizer {
             arrays.ids.push(id as i32);
         }
         if offsets != Offsets::None {
+            let word_id = |word: &Option<u32>| word.map_or(-1, |id| id as i32);
+            arrays.word_ids = encoding.get_word_ids().iter().map(word_id).collect();
             arrays.offsets.reserve(2 * encoding.len());
             for &(start, end) in encoding.get_offsets() {
                 arrays.offsets.extend([start as i32, end as i32]);

@@ -1,0 +1,105 @@
+#include "server/serve_model.h"
+
+#include <utility>
+
+#include "core/base/json.h"
+#include "core/base/status_macros.h"
+#include "core/base/strings.h"
+#include "core/tensor/onednn.h"
+
+namespace attnd {
+namespace {
+
+constexpr char kTokenizerFile[] = "tokenizer.json";
+constexpr uint64_t kTokenizerBytesMax = 64 << 20;
+// A tokenizer_config.json repeats thousands of added tokens, and may hold a chat template.
+constexpr uint64_t kTokenizerConfigBytesMax = 8 << 20;
+constexpr char kMaskToken[] = "mask_token";
+
+absl::StatusOr<std::unique_ptr<const Tokenizer>> LoadTokenizer(const ModelDir& dir) {
+  ASSIGN_OR_RETURN(const std::string json, dir.ReadFile(kTokenizerFile, kTokenizerBytesMax));
+  auto tokenizer = Tokenizer::Load(json);
+  if (tokenizer.ok()) return tokenizer;
+  return absl::Status(tokenizer.status().code(),
+                      StrCat(kTokenizerFile, ": ", tokenizer.status().message()));
+}
+
+// What the tokenizer says, the model must know.
+absl::Status CheckVocabulary(const Tokenizer& tokenizer, const ModelInfo& info) {
+  if (tokenizer.id_end() <= info.vocabulary) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      StrCat(kTokenizerFile, ": its largest id ", tokenizer.id_end() - 1,
+             " is not in the model's vocabulary of ", info.vocabulary));
+}
+
+absl::StatusOr<std::optional<int32_t>> FindMaskId(const ModelDir& dir, const LoadedModel& loaded) {
+  // No other model has a use for it, nor should fail to load because of it.
+  if (loaded.model->info().head != HeadKind::kVocabulary) return std::nullopt;
+  ASSIGN_OR_RETURN(const std::optional<std::string> token, ReadMaskToken(dir));
+  return token ? loaded.tokenizer->IdOf(*token) : std::nullopt;
+}
+
+}  // namespace
+
+absl::StatusOr<std::optional<std::string>> ReadMaskToken(const ModelDir& dir) {
+  for (const char* name : {"tokenizer_config.json", "special_tokens_map.json"}) {
+    if (!dir.Has(name)) continue;
+    ASSIGN_OR_RETURN(const std::string text, dir.ReadFile(name, kTokenizerConfigBytesMax));
+    ASSIGN_OR_RETURN(const nlohmann::json file, ParseJson(text, name));
+    JsonFields fields(file, name);
+    RETURN_IF_ERROR(fields.status());
+    if (!fields.Has(kMaskToken)) continue;
+    std::string token;
+    if (const nlohmann::json& value = file[kMaskToken]; value.is_object()) {
+      JsonFields added(value, StrCat(name, ": ", kMaskToken));
+      token = added.String("content");
+      RETURN_IF_ERROR(added.status());
+    } else {
+      token = fields.String(kMaskToken);
+      RETURN_IF_ERROR(fields.status());
+    }
+    return token;
+  }
+  return std::nullopt;
+}
+
+absl::StatusOr<LoadedModel> LoadModel(const std::string& path, const Model::Options& options) {
+  LoadedModel loaded;
+  ASSIGN_OR_RETURN(const ModelDir dir, ModelDir::Open(path));
+  // The tokenizer first: it is small, and a broken one should not cost reading the weights.
+  ASSIGN_OR_RETURN(loaded.tokenizer, LoadTokenizer(dir));
+  ASSIGN_OR_RETURN(loaded.model, Model::Load(dir, options));
+  RETURN_IF_ERROR(CheckVocabulary(*loaded.tokenizer, loaded.model->info()));
+  ASSIGN_OR_RETURN(loaded.mask_id, FindMaskId(dir, loaded));
+  return loaded;
+}
+
+absl::Status CheckModel(const std::string& path) {
+  ASSIGN_OR_RETURN(const ModelDir dir, ModelDir::Open(path));
+  ASSIGN_OR_RETURN(const auto tokenizer, LoadTokenizer(dir));
+  ASSIGN_OR_RETURN(const ModelInfo info, Model::Check(dir));
+  return CheckVocabulary(*tokenizer, info);
+}
+
+ServedModel Serve(const std::string& name, const LoadedModel& loaded) {
+  ServedModel served;
+  served.name = name;
+  served.info = loaded.model->info();
+  served.isa = onednn::Isa();
+  served.onednn_version = onednn::Version();
+  const Model* model = loaded.model.get();
+  served.size_outputs = [model](EncodeTask& task) { model->SizeOutputs(task); };
+  const Tokenizer* tokenizer = loaded.tokenizer.get();
+  served.tokenize = [tokenizer](std::string_view text, std::optional<std::string_view> pair,
+                                const TokenizeOptions& options) {
+    return tokenizer->Encode(text, pair, options);
+  };
+  served.token_of = [tokenizer](int32_t id) { return tokenizer->TokenOf(id); };
+  served.decode = [tokenizer](std::span<const int32_t> ids, bool skip_special_tokens) {
+    return tokenizer->Decode(ids, skip_special_tokens);
+  };
+  served.mask_id = loaded.mask_id;
+  return served;
+}
+
+}  // namespace attnd

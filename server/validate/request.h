@@ -1,0 +1,42 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "attnd/v1/input.pb.h"
+#include "core/batch/job.h"
+#include "google/protobuf/message.h"
+#include "google/protobuf/repeated_field.h"
+#include "server/validate/limits.h"
+
+namespace attnd {
+
+// Checks that requests of several methods share. `field` is to blame.
+
+// A limit as messages name it: 32 inputs (inputs-per-request).
+struct CountLimit {
+  int64_t most = 0;
+  std::string_view what;
+  std::string_view knob;
+};
+// OVER_LIMIT if `count` is more.
+absl::Status CheckCount(int64_t count, const CountLimit& limit, std::string_view field);
+// MISSING_FIELD if there is none, OVER_LIMIT if there are too many.
+absl::Status CheckNumberOfInputs(int count, const Limits& limits, std::string_view field);
+
+// OVER_LIMIT if all texts together are too long: they are tokenized on gRPC's threads, which other
+// calls wait for.
+absl::Status CheckTextBytes(int64_t bytes, const Limits& limits, std::string_view field);
+int64_t TextBytes(const google::protobuf::RepeatedPtrField<v1::Input>& inputs);
+
+// OVER_LIMIT for what even the empty queue could not take: it would be refused as "full" for ever.
+absl::Status CheckFitsQueue(std::span<const std::unique_ptr<Job>> jobs, const Limits& limits,
+                            std::string_view field);
+
+// REPLY_TOO_LARGE if a reply of so many bytes could not be sent.
+absl::Status CheckReplyBytes(int64_t bytes, const Limits& limits, std::string_view field);
+
+}  // namespace attnd
