@@ -75,8 +75,11 @@ void AppendInt8(std::span<const float> vector, v1::Tensor& tensor) {
   for (const float value : vector) {
     const float quotient = std::nearbyint(value / scale);
     // 0/0 where all are 0, or too small for the scale to be a number above 0.
-    data.push_back(
-        std::isnan(quotient) ? 0 : static_cast<char>(std::clamp(quotient, -kInt8Max, kInt8Max)));
+    if (std::isnan(quotient)) {
+      data.push_back('\0');
+    } else {
+      data.push_back(static_cast<char>(std::clamp(quotient, -kInt8Max, kInt8Max)));
+    }
   }
 }
 

@@ -107,6 +107,17 @@ void WriteAttention(const EncodeTask& task, std::span<const int32_t> heads, int6
   }
 }
 
+int32_t MultiVectorWidth(const ModelInfo& info) {
+  return info.projection > 0 ? info.projection : info.hidden;
+}
+
+void FinishMultiVectors(const ModelInfo& info, std::vector<float>& vectors) {
+  const int32_t width = MultiVectorWidth(info);
+  for (size_t at = 0; at < vectors.size(); at += static_cast<size_t>(width)) {
+    NormalizeLength(vectors.data() + at, width);
+  }
+}
+
 void WriteSparse(std::span<const float> weights,
                  const std::function<std::optional<std::string>(int32_t id)>* token_of,
                  v1::SparseVector& sparse) {

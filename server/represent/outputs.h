@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "attnd/v1/encoder.pb.h"
+#include "core/model/model_info.h"
 #include "core/model/task.h"
 
 namespace attnd {
@@ -41,6 +42,11 @@ void WriteHiddenLayers(std::span<const float> states, const StatesShape& shape,
 // in.
 void WriteAttention(const EncodeTask& task, std::span<const int32_t> heads, int64_t rows,
                     v1::Encoding& encoding);
+
+// Numbers of one multi-vector.
+int32_t MultiVectorWidth(const ModelInfo& info);
+// Scales each to length 1; `vectors` is [tokens, MultiVectorWidth].
+void FinishMultiVectors(const ModelInfo& info, std::vector<float>& vectors);
 
 // The weights above 0, by rising id; with the ids' tokens if `token_of` is given. Not more than
 // SparseBytesMax without them.

@@ -2,7 +2,6 @@
 
 #include <array>
 
-#include "core/layers/pool.h"
 #include "server/represent/encoding.h"
 #include "server/represent/outputs.h"
 #include "server/represent/spans.h"
@@ -21,10 +20,6 @@ void WriteTokens(const Tokenized& from, v1::Tokens& to) {
     to.add_starts(offset.start);
     to.add_ends(offset.end);
   }
-}
-
-int32_t ProjectionWidth(const ModelInfo& info) {
-  return info.projection > 0 ? info.projection : info.hidden;
 }
 
 // Rows of `all`, of those that are sent.
@@ -65,10 +60,7 @@ void WriteSpans(const EncodeChoices& choices, const PlannedInput& input, const E
 
 void FinishOutputs(const EncodeChoices& choices, const ModelInfo& info, EncodeTask& task) {
   FinishPooled(choices.pooled, info.hidden, task);
-  const auto width = static_cast<size_t>(ProjectionWidth(info));
-  for (size_t at = 0; at < task.projection_out.size(); at += width) {
-    NormalizeLength(task.projection_out.data() + at, ProjectionWidth(info));
-  }
+  FinishMultiVectors(info, task.projection_out);
 }
 
 void WriteFixed(const EncodeChoices& choices, const PlannedInput& input, const EncodeTask& task,
@@ -96,7 +88,7 @@ void WriteFixed(const EncodeChoices& choices, const PlannedInput& input, const E
                 *encoding.mutable_sparse());
   }
   if (choices.return_multi_vector) {
-    const int64_t width = ProjectionWidth(model.info);
+    const int64_t width = MultiVectorWidth(model.info);
     AppendSent({task.projection_out.data(), input.token_count, width, width}, input,
                {.first = 0, .count = input.rows_sent()}, choices.vector_encoding,
                *encoding.mutable_multi_vectors());

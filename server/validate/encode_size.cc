@@ -28,10 +28,6 @@ int64_t AttentionBytes(const EncodeTask& task, int64_t rows) {
   return maps * rows * rows * kFloatBytes;
 }
 
-int64_t ProjectionWidth(const ModelInfo& info) {
-  return info.projection > 0 ? info.projection : info.hidden;
-}
-
 int64_t HiddenLayersBytes(const EncodeChoices& choices, int64_t rows, const ModelInfo& info) {
   const auto layers = static_cast<int64_t>(choices.hidden_layers.size());
   if (layers == 0) return 0;
@@ -66,7 +62,7 @@ int64_t TaskBytes(const EncodeTask& task, int64_t rows, const ModelInfo& info) {
   bytes += static_cast<int64_t>(task.hidden_layers.size()) * rows * hidden;
   if (!task.attention_layers.empty()) bytes += AttentionBytes(task, rows);
   if (task.return_sparse) bytes += int64_t{info.vocabulary} * kFloatBytes;
-  if (task.return_projection) bytes += rows * ProjectionWidth(info) * kFloatBytes;
+  if (task.return_projection) bytes += rows * MultiVectorWidth(info) * kFloatBytes;
   return bytes;
 }
 
@@ -103,8 +99,8 @@ int64_t FixedBytes(const PlannedInput& input, const EncodeChoices& choices,
   }
   bytes += SparseBytes(choices, model);
   if (choices.return_multi_vector) {
-    bytes += kTensorBytes +
-             input.rows_sent() * EncodedBytes(choices.vector_encoding, ProjectionWidth(model.info));
+    bytes += kTensorBytes + input.rows_sent() *
+                                EncodedBytes(choices.vector_encoding, MultiVectorWidth(model.info));
   }
   if (input.kept_tokens) {
     bytes += kHeaderBytes + static_cast<int64_t>(input.kept_tokens->size()) * kCountBytes;

@@ -166,6 +166,18 @@ TEST(FinishPooledTest, RowsArePooledHereWhereTheEngineWasNotAsked) {
   EXPECT_THAT(task.pooled_out, ElementsAre(5));
 }
 
+TEST(MultiVectorTest, EachIsOfLengthOneAndAsWideAsTheProjectionIfThereIsOne) {
+  ModelInfo info;
+  info.hidden = 3;
+  EXPECT_EQ(MultiVectorWidth(info), 3);
+  info.projection = 2;
+  EXPECT_EQ(MultiVectorWidth(info), 2);
+  std::vector<float> vectors = {3, 4, 0, 0, -5, 12};
+  FinishMultiVectors(info, vectors);
+  const double expected[] = {0.6, 0.8, 0, 0, -5.0 / 13, 12.0 / 13};
+  for (size_t i = 0; i < 6; ++i) EXPECT_NEAR(vectors[i], expected[i], 1e-6);
+}
+
 TEST(CosineTest, EveryPairAgreesWithTheFormula) {
   constexpr size_t kSize = 50;
   const std::vector<float> numbers = RandomFloats(5 * kSize, 6);
