@@ -1,9 +1,11 @@
+#include <algorithm>
 #include <memory>
 
-#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "client/client.h"
 #include "client/commands/commands.h"
 #include "client/commands/connection.h"
+#include "client/show/utf8.h"
 
 namespace attnd::client {
 namespace {
@@ -31,6 +33,59 @@ std::string_view PoolingName(Pooling pooling) {
   return "none";
 }
 
+std::string_view ScoreFunctionName(ScoreFunction function) {
+  switch (function) {
+    case ScoreFunction::kSoftmax:
+      return "softmax";
+    case ScoreFunction::kSigmoid:
+      return "sigmoid";
+    case ScoreFunction::kNone:
+      return "none (logits)";
+    case ScoreFunction::kDefault:
+      break;
+  }
+  return "unknown";
+}
+
+// The head, and the commands that it can answer.
+std::string_view HeadName(const ModelInfo& model) {
+  switch (model.head) {
+    case Head::kSequenceLabels:
+      return model.labels.size() == 1 ? "sequence labels (classify, rerank)"
+                                      : "sequence labels (classify)";
+    case Head::kTokenLabels:
+      return "token labels (classify --tokens)";
+    case Head::kSpan:
+      return "span (answer)";
+    case Head::kVocabulary:
+      return "vocabulary (fill-mask, encode --sparse)";
+    case Head::kNone:
+      break;
+  }
+  return "none";
+}
+
+void PrintHead(const ModelInfo& model, std::ostream& out) {
+  out << "  head        " << HeadName(model) << "\n";
+  if (!model.labels.empty()) {
+    constexpr size_t kLabelsMax = 20;
+    const size_t shown = std::min(model.labels.size(), kLabelsMax);
+    const auto end = model.labels.begin() + static_cast<std::ptrdiff_t>(shown);
+    out << "  labels      " << OneLine(absl::StrJoin(model.labels.begin(), end, ", "))
+        << (shown < model.labels.size() ? ", ..." : "") << " (" << model.labels.size() << ")\n";
+  }
+  if (model.head == Head::kSequenceLabels) {
+    out << "  scores      " << ScoreFunctionName(model.score_function) << "\n";
+  }
+  if (model.projection_size > 0) {
+    out << "  projection  " << model.projection_size << " dimensions (encode --multi-vector)\n";
+  }
+  for (const auto& [name, text] : model.prompts) {
+    out << "  prompt      " << OneLine(name) << ": \"" << OneLine(text) << "\""
+        << (name == model.default_prompt_name ? " (default)" : "") << "\n";
+  }
+}
+
 void PrintModel(const ModelInfo& model, std::ostream& out) {
   out << model.name << "\n"
       << "  version     " << model.version << "\n"
@@ -48,6 +103,7 @@ void PrintModel(const ModelInfo& model, std::ostream& out) {
       << model.limits.batch_tokens << " tokens a batch, " << model.limits.queue_tokens
       << " tokens and " << model.limits.queue_requests << " requests queued, "
       << model.limits.message_bytes << " bytes a message\n";
+  PrintHead(model, out);
   for (const Kernel& kernel : model.kernels) {
     out << "  kernel      " << kernel.layer << ": " << kernel.implementation;
     if (!kernel.reason.empty()) out << " (" << kernel.reason << ")";
