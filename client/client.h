@@ -21,11 +21,11 @@
 //
 //   attnd::Client client({.target = "127.0.0.1:50051"});
 //   auto reply = client.Encode({"The cat sat.", "A dog lay."}, {.return_token_vectors = true});
-//   if (!reply.ok()) return Fail(reply.status());             // Code and message; ErrorReason()
-//   for programs. for (const attnd::client::Encoding& encoding : reply->encodings) {
-//     Use(encoding.pooled);                                   // One vector for the text.
-//     for (const auto& token : encoding.tokens) Use(token);   // And one a token, in
-//     encoding.token_vectors.
+//   if (!reply.ok()) return Fail(reply.status());  // Code and message; ErrorReason() for programs.
+//
+//   for (const attnd::client::Encoding& encoding : reply->encodings) {
+//     Use(encoding.pooled);         // One vector for the text.
+//     Use(encoding.token_vectors);  // And one a token, as encoding.tokens has them.
 //   }
 //
 // Link `attnd_client`. A Client is one connection, opened at the first call; it is safe to use from
