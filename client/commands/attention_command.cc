@@ -37,9 +37,7 @@ absl::StatusOr<TokenAttention> AskForAttention(const AttentionFlags& flags, cons
   if (flags.head) options.attention->heads.push_back(*flags.head);
   const absl::StatusOr<EncodeReply> reply = client.Encode({input}, options);
   if (!reply.ok()) return reply.status();
-  const int32_t layer = flags.layer < 0 ? model->layers + 1 + flags.layer : flags.layer;
-  auto attention =
-      ReadAttention(*reply, {.layer = layer, .layer_count = model->layers, .head = flags.head});
+  auto attention = ReadAttention(*reply, {.layer_count = model->layers, .head = flags.head});
   if (!attention.ok() || !flags.hide_special) return attention;
   return WithoutSpecialTokens(*attention);
 }

@@ -47,6 +47,7 @@ absl::StatusOr<TokenAttention> ReadAttention(const EncodeReply& reply,
   return TokenAttention{.model = reply.model,
                         .model_version = reply.model_version,
                         .choice = choice,
+                        .layer = map.layer,
                         .heads = map.heads,
                         .tokens = encoding.tokens,
                         .weights = MeanOfHeads(weights)};
@@ -70,7 +71,7 @@ TokenAttention WithoutSpecialTokens(const TokenAttention& attention) {
 
 HeatMap ToHeatMap(const TokenAttention& attention) {
   HeatMap map{.title = attention.model,
-              .subtitle = absl::StrCat("layer ", attention.choice.layer, " of ",
+              .subtitle = absl::StrCat("layer ", attention.layer, " of ",
                                        attention.choice.layer_count, ", ", DescribeHead(attention)),
               .row_axis = "token that attends",
               .column_axis = "token attended to",
@@ -91,7 +92,7 @@ std::string FormatAttentionMap(const Input& input, const TokenAttention& attenti
   AppendNested({.shape = {count, count}, .values = attention.weights}, weights.text);
   JsonObject object;
   AddInput(input, object);
-  object.Add("layer", attention.choice.layer);
+  object.Add("layer", attention.layer);
   if (attention.choice.head) {
     object.Add("head", *attention.choice.head);
   } else {

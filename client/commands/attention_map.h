@@ -11,9 +11,8 @@
 // What `attnctl attention` makes of a reply.
 namespace attnd::client {
 
-// Which attention was asked for. Layers count from 1, heads from 0.
+// Which attention was asked for, of how many layers.
 struct AttentionChoice {
-  int32_t layer = 1;
   int32_t layer_count = 0;
   std::optional<int32_t> head = {};  // Absent: the mean of all.
 };
@@ -23,6 +22,7 @@ struct TokenAttention {
   std::string model;
   std::string model_version;
   AttentionChoice choice;
+  int32_t layer = 0;           // From 1.
   std::vector<int32_t> heads;  // Those that the weights are the mean of.
   std::vector<Token> tokens;
   std::vector<float> weights;  // [tokens, tokens]: what each (row) takes from each (column).

@@ -75,7 +75,6 @@ void AddRepresentationFlags(CLI::App& command, EncodeOptions& options) {
           },
           "A vector for each part of the text: words, sentences, chunks:TOKENS[:OVERLAP]")
       ->type_name("KIND");
-  AddWindowFlags(command, options);
   AddChoice<VectorEncoding>(command, "--encoding", options.vector_encoding,
                             {{"f32", VectorEncoding::kFloat32},
                              {"f16", VectorEncoding::kFloat16},
@@ -126,6 +125,7 @@ void AddPooledVectorFlags(CLI::App& command, EncodeOptions& options) {
                      "How token vectors become one: cls, mean, max, last, pooler; default: the "
                      "model's");
   AddLengthFlags(command, options.truncation, options.length_max);
+  AddWindowFlags(command, options);
   AddCount(command, "--dimensions", options.dimensions,
            "Keep the first so many dimensions of vectors (Matryoshka); default: all");
   CLI::Option* name = command.add_option("--prompt-name", options.prompt_name,

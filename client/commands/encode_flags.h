@@ -11,7 +11,8 @@ namespace attnd::client {
 // The options of Encode as flags. What no flag names stays absent.
 void AddEncodeFlags(CLI::App& command, EncodeOptions& options);
 
-// Those of them that make one vector of a text: model, pooling, lengths, prompts, dimensions.
+// Those of them that make one vector of a text: model, pooling, lengths, windows, prompts,
+// dimensions.
 void AddPooledVectorFlags(CLI::App& command, EncodeOptions& options);
 
 // "words", "sentences", "chunks:N" or "chunks:N:OVERLAP".

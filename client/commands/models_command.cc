@@ -5,6 +5,7 @@
 #include "client/client.h"
 #include "client/commands/commands.h"
 #include "client/commands/connection.h"
+#include "client/commands/models_json.h"
 #include "client/show/utf8.h"
 
 namespace attnd::client {
@@ -13,42 +14,11 @@ namespace {
 struct ModelsFlags {
   ConnectionFlags connection;
   std::string name;
+  bool json = false;
 };
 
-std::string_view PoolingName(Pooling pooling) {
-  switch (pooling) {
-    case Pooling::kCls:
-      return "cls";
-    case Pooling::kMean:
-      return "mean";
-    case Pooling::kMax:
-      return "max";
-    case Pooling::kLast:
-      return "last";
-    case Pooling::kPooler:
-      return "pooler";
-    case Pooling::kDefault:
-      break;
-  }
-  return "none";
-}
-
-std::string_view ScoreFunctionName(ScoreFunction function) {
-  switch (function) {
-    case ScoreFunction::kSoftmax:
-      return "softmax";
-    case ScoreFunction::kSigmoid:
-      return "sigmoid";
-    case ScoreFunction::kNone:
-      return "none (logits)";
-    case ScoreFunction::kDefault:
-      break;
-  }
-  return "unknown";
-}
-
 // The head, and the commands that it can answer.
-std::string_view HeadName(const ModelInfo& model) {
+std::string_view DescribeHead(const ModelInfo& model) {
   switch (model.head) {
     case Head::kSequenceLabels:
       return model.labels.size() == 1 ? "sequence labels (classify, rerank)"
@@ -66,7 +36,7 @@ std::string_view HeadName(const ModelInfo& model) {
 }
 
 void PrintHead(const ModelInfo& model, std::ostream& out) {
-  out << "  head        " << HeadName(model) << "\n";
+  out << "  head        " << DescribeHead(model) << "\n";
   if (!model.labels.empty()) {
     constexpr size_t kLabelsMax = 20;
     const size_t shown = std::min(model.labels.size(), kLabelsMax);
@@ -123,7 +93,13 @@ int RunModels(const ModelsFlags& flags, Streams& streams) {
     if (!model.ok()) return PrintError(model.status(), streams.error);
     models.push_back(*std::move(model));
   }
-  for (const ModelInfo& model : models) PrintModel(model, streams.out);
+  for (const ModelInfo& model : models) {
+    if (flags.json) {
+      streams.out << FormatModelJson(model) << "\n";
+    } else {
+      PrintModel(model, streams.out);
+    }
+  }
   return 0;
 }
 
@@ -135,6 +111,7 @@ void AddModelsCommand(CLI::App& app, Run& run) {
   const auto flags = std::make_shared<ModelsFlags>();
   AddConnectionFlags(*command, flags->connection);
   command->add_option("name", flags->name, "Only this model");
+  command->add_flag("--json", flags->json, "Print one JSON object a model, with everything");
   command->callback(
       [flags, &run] { run = [flags](Streams& streams) { return RunModels(*flags, streams); }; });
 }

@@ -250,6 +250,8 @@ class FakeTokenizer final : public v1::TokenizerService::Service {
   }
 };
 
+constexpr int32_t kFakeLayers = 6;
+
 // What an encoding of two tokens has besides vectors: only what the options ask for. Head h gives
 // weights {0.9 - 0.2 h, 0.1 + 0.2 h; 0.5, 0.5}; there are two heads.
 inline void FillRepresentations(const v1::EncodeOptions& options, v1::Encoding& encoding) {
@@ -259,7 +261,7 @@ inline void FillRepresentations(const v1::EncodeOptions& options, v1::Encoding& 
   }
   for (const int32_t layer : options.attention().layers()) {
     v1::AttentionMap& map = *encoding.add_attention();
-    map.set_layer(layer);
+    map.set_layer(layer < 0 ? kFakeLayers + 1 + layer : layer);
     *map.mutable_heads() = options.attention().heads();
     if (map.heads().empty()) {
       map.add_heads(0);

@@ -180,6 +180,8 @@ class FakeAttention final : public v1::AttentionService::Service {
   }
   grpc::Status SelfAttention(grpc::ServerContext*, const v1::SelfAttentionRequest* request,
                              v1::SelfAttentionResponse* response) override {
+    // As gRPC answers for a method that is not there.
+    if (request->heads() == 77) return {grpc::StatusCode::UNIMPLEMENTED, ""};
     *response->mutable_output() = request->input();
     return grpc::Status::OK;
   }
@@ -214,7 +216,7 @@ class FakeModels final : public v1::ModelService::Service {
     info.set_pooling(v1::POOLING_MEAN);
     info.set_normalize(true);
     info.mutable_limits()->set_inputs_per_request(32);
-    info.set_layers(6);
+    info.set_layers(kFakeLayers);
     info.set_heads(2);
     info.set_head(v1::HEAD_SEQUENCE_LABELS);
     info.add_labels("NEGATIVE");

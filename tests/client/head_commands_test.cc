@@ -192,11 +192,11 @@ TEST_F(HeadCommands, SimilarityPrintsATableAndJson) {
   EXPECT_EQ(square.out,
             "cosine similarity\n           1      2\n"
             "    1  1.000  0.500  one\n    2  0.500  1.000  two\n");
-  const Outcome targets =
-      Run("similarity", {"one", "--to", "a", "--to", "b", "--dimensions", "8", "--prompt", "p: "});
+  const Outcome targets = Run("similarity", {"one", "--to", "a", "--to", "b", "--dimensions", "8",
+                                             "--prompt", "p: ", "--windows"});
   EXPECT_EQ(server_.encoder.last_similarity.Get().ShortDebugString(),
             "sources { text: \"one\" } targets { text: \"a\" } targets { text: \"b\" } options { "
-            "dimensions: 8 prompt: \"p: \" }");
+            "windows { } dimensions: 8 prompt: \"p: \" }");
   EXPECT_THAT(targets.out, HasSubstr("    1  1.000  0.500  one\ncolumns\n    1  a\n    2  b\n"));
   EXPECT_EQ(ParseOnly(Run("similarity", {"one", "--to", "a", "--to", "b", "--json"})),
             json::parse(R"({"index": 0, "text": "one", "similarities": [1, 0.5], "model": "fake",
@@ -243,6 +243,30 @@ TEST_F(HeadCommands, AttentionCanLeaveSpecialTokensOut) {
   const json line = ParseOnly(Run("attention", {"--text", "a", "--hide-special", "--json"}));
   EXPECT_EQ(line["tokens"], json({"caf\u00e9"}));
   EXPECT_EQ(line["weights"], json::parse("[[0.5]]"));
+}
+
+TEST_F(HeadCommands, ModelsPrintsJson) {
+  const json line = ParseOnly(Run("models", {"--json"}));
+  EXPECT_EQ(line["name"], "fake");
+  EXPECT_EQ(line["layers"], 6);
+  EXPECT_EQ(line["pooling"], "mean");
+  EXPECT_EQ(line["head"], "sequence_labels");
+  EXPECT_EQ(line["labels"], json({"NEGATIVE", "POSITIVE"}));
+  EXPECT_EQ(line["score_function"], "softmax");
+  EXPECT_EQ(line["prompts"], json::parse(R"({"passage": "search_document: ",
+                                              "query": "search_query: "})"));
+  EXPECT_EQ(line["default_prompt_name"], "passage");
+  EXPECT_EQ(line["projection_size"], 128);
+  EXPECT_EQ(line["limits"]["inputs_per_request"], 32);
+  EXPECT_EQ(line["kernels"][0]["implementation"], "jit_1x1:avx2");
+}
+
+TEST_F(HeadCommands, AMethodThatTheServerHasNotIsSaid) {
+  const Outcome outcome =
+      Attnctl({"attend", "--target", server_.target()}, R"({"input": [[1]], "w_q": [[1]],
+          "w_k": [[1]], "w_v": [[1]], "w_o": [[1]], "heads": 77})");
+  EXPECT_EQ(outcome.code, 1);
+  EXPECT_EQ(outcome.error, "attnctl: UNIMPLEMENTED: the server has no such method\n");
 }
 
 TEST_F(HeadCommands, AnErrorOfTheServerIsPrintedAndExitsWithOne) {
