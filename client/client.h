@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "client/encode_stream.h"
 #include "client/error.h"
+#include "client/head_types.h"
 #include "client/types.h"
 
 // Calls attnd from C++:
@@ -20,11 +21,11 @@
 //
 //   attnd::Client client({.target = "127.0.0.1:50051"});
 //   auto reply = client.Encode({"The cat sat.", "A dog lay."}, {.return_token_vectors = true});
-//   if (!reply.ok()) return Fail(reply.status());             // Code and message; ErrorReason()
-//   for programs. for (const attnd::client::Encoding& encoding : reply->encodings) {
-//     Use(encoding.pooled);                                   // One vector for the text.
-//     for (const auto& token : encoding.tokens) Use(token);   // And one a token, in
-//     encoding.token_vectors.
+//   if (!reply.ok()) return Fail(reply.status());  // Code and message; ErrorReason() for programs.
+//
+//   for (const attnd::client::Encoding& encoding : reply->encodings) {
+//     Use(encoding.pooled);         // One vector for the text.
+//     Use(encoding.token_vectors);  // And one a token, as encoding.tokens has them.
 //   }
 //
 // Link `attnd_client`. A Client is one connection, opened at the first call; it is safe to use from
@@ -56,6 +57,37 @@ class Client {
 
   // Many requests over one stream, answered as they are done.
   std::unique_ptr<EncodeStream> OpenEncodeStream(const StreamOptions& options = {}) const;
+
+  // Cosines of the pooled vectors of each source with each target; no targets: with each source.
+  absl::StatusOr<SimilarityReply> Similarity(const std::vector<Input>& sources,
+                                             const std::vector<Input>& targets = {},
+                                             const EncodeOptions& options = {}) const;
+
+  // The methods of a head: kFailedPrecondition if the model has another one (ModelInfo::head).
+  // All inputs or none, as Encode.
+
+  // Labels for texts or pairs, the best first.
+  absl::StatusOr<ClassifyReply> Classify(const std::vector<Input>& inputs,
+                                         const ClassifyOptions& options = {}) const;
+  // Labels for parts of texts: names, places and the like, in the order of the text.
+  absl::StatusOr<ClassifyTokensReply> ClassifyTokens(
+      const std::vector<Input>& inputs, const ClassifyTokensOptions& options = {}) const;
+  // Documents by how well they answer the query, the best first, by their place in `documents`.
+  absl::StatusOr<RerankReply> Rerank(std::string_view query,
+                                     const std::vector<std::string>& documents,
+                                     const RerankOptions& options = {}) const;
+  // What may stand at each mask token of the inputs.
+  absl::StatusOr<FillMaskReply> FillMask(const std::vector<Input>& inputs,
+                                         const FillMaskOptions& options = {}) const;
+  // The part of each context that answers its question. Contexts may be longer than the model.
+  absl::StatusOr<AnswerReply> Answer(const std::vector<Question>& questions,
+                                     const AnswerOptions& options = {}) const;
+
+  // Texts or pairs to tokens, and token ids to texts.
+  absl::StatusOr<TokenizeReply> Tokenize(const std::vector<Input>& inputs,
+                                         const TokenizeOptions& options = {}) const;
+  absl::StatusOr<DetokenizeReply> Detokenize(const std::vector<TokenIds>& inputs,
+                                             const DetokenizeOptions& options = {}) const;
 
   absl::StatusOr<AttendReply> Attend(const AttendRequest& request) const;
   absl::StatusOr<SelfAttentionReply> SelfAttention(const SelfAttentionRequest& request) const;

@@ -9,10 +9,31 @@
 #include "absl/synchronization/mutex.h"
 #include "attnd/v1/encoder.grpc.pb.h"
 #include "client/convert.h"
+#include "client/convert_encode.h"
 #include "grpcpp/grpcpp.h"
 
 namespace attnd::client {
 namespace {
+
+// What a later part of an encoding brings besides rows of token vectors replaces what is absent.
+void TakeRest(Encoding part, Encoding& whole) {
+  const auto take = [](auto& from, auto& to) {
+    if (!from.empty()) to = std::move(from);
+  };
+  const auto take_tensor = [](Tensor& from, Tensor& to) {
+    if (!from.shape.empty()) to = std::move(from);
+  };
+  take(part.pooled, whole.pooled);
+  take(part.tokens, whole.tokens);
+  take(part.hidden_layers, whole.hidden_layers);
+  take(part.attention, whole.attention);
+  take(part.spans, whole.spans);
+  take_tensor(part.span_vectors, whole.span_vectors);
+  take(part.sparse, whole.sparse);
+  take_tensor(part.multi_vectors, whole.multi_vectors);
+  take(part.kept_tokens, whole.kept_tokens);
+  take(part.windows, whole.windows);
+}
 
 // Adds a part to what has come of the same reply: whole encodings, or more rows of the last one.
 absl::Status AppendPart(EncodeReply part, EncodeReply& whole) {
@@ -32,7 +53,7 @@ absl::Status AppendPart(EncodeReply part, EncodeReply& whole) {
     }
     rows.shape[0] += more.shape[0];
     rows.values.insert(rows.values.end(), more.values.begin(), more.values.end());
-    if (!encoding.pooled.empty()) whole.encodings.back().pooled = std::move(encoding.pooled);
+    TakeRest(std::move(encoding), whole.encodings.back());
   }
   return absl::OkStatus();
 }

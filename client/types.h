@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <utility>
@@ -59,9 +60,54 @@ struct Input {
 enum class Pooling { kDefault, kCls, kMean, kMax, kLast, kPooler };
 enum class Truncation { kDefault, kError, kLeft, kRight };
 enum class OffsetUnit { kDefault, kCodePoint, kByte, kUtf16 };
+enum class LayerCombination { kDefault, kSeparate, kMean, kConcatenation };
+enum class VectorEncoding { kDefault, kFloat32, kFloat16, kBfloat16, kInt8, kBinary };
+enum class ScoreFunction { kDefault, kSoftmax, kSigmoid, kNone };
 enum class FullyMasked { kDefault, kZero, kUniform };
 enum class Positions { kDefault, kNone, kSinusoidal };
 enum class ServingStatus { kUnknown, kServing, kNotServing, kServiceUnknown };
+
+enum class SpanKind { kWords = 1, kSentences, kRanges, kChunks };
+// What a checkpoint brings along behind the encoder; see Head in model.proto.
+enum class Head { kNone, kSequenceLabels, kTokenLabels, kSpan, kVocabulary };
+
+// Layers whose hidden states are returned. 0 is the embedding's output, N that of layer N, -1 the
+// last.
+struct HiddenLayers {
+  std::vector<int32_t> layers;
+  LayerCombination combination = LayerCombination::kDefault;
+};
+
+// Layers (1 is the first, -1 the last) and heads (0 is the first; empty: all) whose attention is
+// returned.
+struct AttentionMapOptions {
+  std::vector<int32_t> layers;
+  std::vector<int32_t> heads = {};
+  std::optional<bool> return_weights = {};
+  std::optional<bool> return_scores = {};
+};
+
+// [begin, end) of a text, in the unit of `offset_unit`.
+struct TextRange {
+  int32_t begin = 0;
+  int32_t end = 0;
+  int32_t text_index = 0;  // 1: the second text of a pair.
+};
+
+// Which parts of a text get a vector of their own.
+struct SpanOptions {
+  SpanKind kind = SpanKind::kWords;
+  Pooling pooling = Pooling::kDefault;
+  std::optional<int32_t> chunk_tokens = {};         // kChunks, which needs it.
+  std::optional<int32_t> chunk_overlap = {};        // kChunks.
+  std::vector<std::vector<TextRange>> ranges = {};  // kRanges: one list for each input.
+};
+
+// Reads texts longer than the model in windows that overlap. In tokens.
+struct WindowOptions {
+  std::optional<int32_t> length = {};
+  std::optional<int32_t> stride = {};
+};
 
 // What to return and how; see EncodeOptions in encoder.proto.
 struct EncodeOptions {
@@ -75,6 +121,19 @@ struct EncodeOptions {
   std::optional<int32_t> length_max = {};
   std::optional<bool> add_special_tokens = {};
   OffsetUnit offset_unit = OffsetUnit::kDefault;
+  std::optional<HiddenLayers> hidden_layers = {};
+  std::optional<AttentionMapOptions> attention = {};
+  std::optional<SpanOptions> spans = {};
+  std::optional<WindowOptions> windows = {};
+  // How vectors travel. They arrive as floats whatever it is: kInt8 as number * scale, kBinary as
+  // 1 where the number was above 0 and -1 elsewhere, so that cosines still mean something.
+  VectorEncoding vector_encoding = VectorEncoding::kDefault;
+  std::optional<int32_t> dimensions = {};
+  std::optional<std::string> prompt_name = {};
+  std::optional<std::string> prompt = {};  // Empty: none, where the model has a default.
+  std::optional<bool> return_sparse = {};
+  std::optional<bool> return_multi_vector = {};
+  std::optional<bool> drop_special_tokens = {};
 };
 
 // One token of an input, and where it stands in its text: [begin, end) in the unit asked for.
@@ -86,13 +145,46 @@ struct Token {
   int32_t end = 0;
   int32_t text_index = -1;  // 0, or 1 for the second text of a pair; -1 where there is none.
   bool special = false;
+  int32_t word_id = -1;  // The word that it is of, from 0 in each text; -1 where there is none.
 };
 
+// Where the time of an input went, in seconds.
 struct Timings {
   double tokenize_seconds = 0;
   double queue_seconds = 0;
   double compute_seconds = 0;
   int32_t batch_tokens = 0;
+};
+
+// A part of the text that has a vector: [begin, end) of text `text_index`, in the unit asked for,
+// and of the tokens [first_token, end_token).
+struct Span {
+  int32_t begin = 0;
+  int32_t end = 0;
+  int32_t text_index = 0;
+  int32_t first_token = 0;
+  int32_t end_token = 0;
+};
+
+// The attention of one layer: what each token (row) takes from each other (column).
+struct AttentionMap {
+  int32_t layer = 0;
+  std::vector<int32_t> heads;
+  Tensor weights;  // [heads, tokens, tokens]; a row sums to 1.
+  Tensor scores;   // [heads, tokens, tokens], before the softmax; -Inf where masked.
+};
+
+// One entry of a sparse vector over the vocabulary.
+struct SparseWeight {
+  int32_t id = 0;
+  float weight = 0;
+  std::string token;  // Empty unless tokens were asked for.
+};
+
+// The tokens [first_token, end_token) that one window held, special ones not counted.
+struct Window {
+  int32_t first_token = 0;
+  int32_t end_token = 0;
 };
 
 // The representation of one input. What was not asked for is empty.
@@ -101,9 +193,18 @@ struct Encoding {
   int32_t token_count = 0;
   bool truncated = false;
   std::vector<Token> tokens;
-  Tensor token_vectors;       // [tokens, hidden size].
-  std::vector<float> pooled;  // [hidden size].
+  Tensor token_vectors;       // [tokens, dimensions].
+  std::vector<float> pooled;  // [dimensions].
   Timings timings;
+  std::vector<Tensor> hidden_layers;  // [tokens, hidden size] each; see HiddenLayers.
+  std::vector<AttentionMap> attention;
+  std::vector<Span> spans;
+  Tensor span_vectors;               // [spans, dimensions].
+  std::vector<SparseWeight> sparse;  // By rising id.
+  Tensor multi_vectors;              // [tokens, dimensions of the projection].
+  // Which tokens the rows of token_vectors and multi_vectors are of. Empty: all, in order.
+  std::vector<int32_t> kept_tokens;
+  std::vector<Window> windows;
 };
 
 struct EncodeReply {
@@ -174,6 +275,12 @@ struct Limits {
   int64_t request_text_bytes = 0;
   double default_deadline_seconds = 0;
   double deadline_cap_seconds = 0;
+  int32_t documents_per_request = 0;
+  int32_t candidates_per_mask = 0;
+  int32_t answers_per_question = 0;
+  int32_t layers_per_request = 0;
+  int64_t attention_map_scores = 0;
+  int32_t spans_per_input = 0;
 };
 
 struct ModelInfo {
@@ -195,6 +302,12 @@ struct ModelInfo {
   std::string onednn_version;
   std::vector<Kernel> kernels;
   Limits limits;
+  Head head = Head::kNone;
+  std::vector<std::string> labels;  // Of a classifier, by id.
+  ScoreFunction score_function = ScoreFunction::kDefault;
+  std::map<std::string, std::string> prompts;  // Texts put before an input, by name.
+  std::string default_prompt_name;             // Empty: none.
+  int32_t projection_size = 0;                 // Of a ColBERT projection; 0: none.
 };
 
 }  // namespace attnd::client

@@ -10,6 +10,13 @@ int RunAttnctl(std::vector<std::string> arguments, Streams& streams) {
   app.require_subcommand(1);
   Run run;
   AddEncodeCommand(app, run);
+  AddSimilarityCommand(app, run);
+  AddAttentionCommand(app, run);
+  AddClassifyCommand(app, run);
+  AddRerankCommand(app, run);
+  AddFillMaskCommand(app, run);
+  AddAnswerCommand(app, run);
+  AddTokenizeCommand(app, run);
   AddAttendCommand(app, run);
   AddModelsCommand(app, run);
   AddHealthCommand(app, run);

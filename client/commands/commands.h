@@ -22,6 +22,13 @@ struct Streams {
 using Run = std::function<int(Streams&)>;
 
 void AddEncodeCommand(CLI::App& app, Run& run);
+void AddSimilarityCommand(CLI::App& app, Run& run);
+void AddAttentionCommand(CLI::App& app, Run& run);
+void AddClassifyCommand(CLI::App& app, Run& run);
+void AddRerankCommand(CLI::App& app, Run& run);
+void AddFillMaskCommand(CLI::App& app, Run& run);
+void AddAnswerCommand(CLI::App& app, Run& run);
+void AddTokenizeCommand(CLI::App& app, Run& run);
 void AddAttendCommand(CLI::App& app, Run& run);
 void AddModelsCommand(CLI::App& app, Run& run);
 void AddHealthCommand(CLI::App& app, Run& run);

@@ -27,7 +27,9 @@ int PrintError(const absl::Status& status, std::ostream& error) {
   error << "attnctl: " << absl::StatusCodeToString(status.code());
   const std::string reason = ErrorReason(status);
   if (!reason.empty()) error << " (" << reason << ")";
-  error << ": " << status.message() << "\n";
+  // gRPC itself says nothing of a method that it does not know: an older server.
+  const bool no_method = absl::IsUnimplemented(status) && status.message().empty();
+  error << ": " << (no_method ? "the server has no such method" : status.message()) << "\n";
   for (const FieldViolation& violation : FieldViolations(status)) {
     error << "  " << violation.field << ": " << violation.description << "\n";
   }

@@ -1,15 +1,14 @@
-#include <algorithm>
-#include <map>
 #include <memory>
 #include <optional>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "client/client.h"
 #include "client/commands/commands.h"
 #include "client/commands/connection.h"
+#include "client/commands/encode_flags.h"
 #include "client/commands/encode_jsonl.h"
+#include "client/commands/representation_text.h"
 #include "client/commands/similarity.h"
 #include "client/ordered_encode.h"
 
@@ -36,35 +35,6 @@ OrderedEncodeOptions OrderedOptions(const EncodeFlags& flags) {
   return ordered;
 }
 
-std::string FirstNumbers(std::span<const float> values, int count) {
-  std::string out = "[";
-  for (size_t i = 0; i < values.size() && i < static_cast<size_t>(count); ++i) {
-    absl::StrAppendFormat(&out, "%s%8.4f", i > 0 ? " " : "", values[i]);
-  }
-  if (values.size() > static_cast<size_t>(count)) out += " ...";
-  return absl::StrCat(out, "]");
-}
-
-void PrintTokens(const Encoding& encoding, int numbers, std::ostream& out) {
-  size_t text_width = 0;
-  for (const Token& token : encoding.tokens) text_width = std::max(text_width, token.text.size());
-  const Tensor& vectors = encoding.token_vectors;
-  for (size_t i = 0; i < encoding.tokens.size(); ++i) {
-    const Token& token = encoding.tokens[i];
-    const std::string offsets =
-        token.special ? "" : absl::StrCat("[", token.begin, ",", token.end, ")");
-    out << absl::StrFormat("  %-*s %6d  %-9s", static_cast<int>(text_width), token.text, token.id,
-                           offsets);
-    if (vectors.shape.size() == 2 && static_cast<size_t>(vectors.shape[0]) > i) {
-      const size_t width = static_cast<size_t>(vectors.shape[1]);
-      out << " "
-          << FirstNumbers(std::span<const float>(vectors.values).subspan(i * width, width),
-                          numbers);
-    }
-    out << "\n";
-  }
-}
-
 void PrintEncoding(const std::string& text, size_t number, const Encoding& encoding, int numbers,
                    std::ostream& out) {
   out << number << ". \"" << text << "\": " << encoding.token_count << " tokens"
@@ -74,6 +44,7 @@ void PrintEncoding(const std::string& text, size_t number, const Encoding& encod
                          encoding.timings.queue_seconds * 1e3,
                          encoding.timings.compute_seconds * 1e3);
   PrintTokens(encoding, numbers, out);
+  PrintRepresentations(encoding, numbers, out);
   if (!encoding.pooled.empty()) {
     out << "  pooled (" << encoding.pooled.size() << ") " << FirstNumbers(encoding.pooled, numbers)
         << "\n";
@@ -128,52 +99,6 @@ int RunEncode(const EncodeFlags& flags, Streams& streams) {
   return counts->errors == 0 ? 0 : 1;
 }
 
-// An option whose value is one of `names`, which its help text lists.
-template <typename Enum>
-void AddChoice(CLI::App& command, const std::string& flag, Enum& value,
-               std::map<std::string, Enum> names, const std::string& help) {
-  command.add_option(flag, value, help)
-      ->type_name("NAME")
-      ->transform(CLI::CheckedTransformer(std::move(names), CLI::ignore_case).description(""));
-}
-
-// A flag and its opposite; `value` stays absent where neither is given. (CLI11's own flags set it
-// to false.)
-void AddSwitch(CLI::App& command, const std::string& flags, std::optional<bool>& value,
-               const std::string& help) {
-  command.add_flag_function(
-      flags, [&value](int64_t count) { value = count > 0; }, help);
-}
-
-void AddOptionFlags(CLI::App& command, EncodeOptions& options) {
-  command.add_option("--model", options.model, "Which model; default: the only one served");
-  AddChoice<Pooling>(command, "--pooling", options.pooling,
-                     {{"cls", Pooling::kCls},
-                      {"mean", Pooling::kMean},
-                      {"max", Pooling::kMax},
-                      {"last", Pooling::kLast},
-                      {"pooler", Pooling::kPooler}},
-                     "How token vectors become one: cls, mean, max, last, pooler; default: the "
-                     "model's");
-  AddSwitch(command, "--normalize,!--no-normalize", options.normalize,
-            "Scale the pooled vector to length 1; default: the model's");
-  AddChoice<Truncation>(
-      command, "--truncate", options.truncation,
-      {{"error", Truncation::kError}, {"left", Truncation::kLeft}, {"right", Truncation::kRight}},
-      "What happens to an input that is too long: error (the default), left, right");
-  command
-      .add_option("--max-length", options.length_max,
-                  "Tokens, special ones included; default: the model's")
-      ->check(CLI::PositiveNumber);
-  AddSwitch(command, "--special-tokens,!--no-special-tokens", options.add_special_tokens,
-            "Add the model's special tokens to texts; default: yes");
-  AddChoice<OffsetUnit>(command, "--offsets", options.offset_unit,
-                        {{"code-point", OffsetUnit::kCodePoint},
-                         {"byte", OffsetUnit::kByte},
-                         {"utf16", OffsetUnit::kUtf16}},
-                        "What offsets count: code-point (the default), byte, utf16");
-}
-
 }  // namespace
 
 void AddEncodeCommand(CLI::App& app, Run& run) {
@@ -181,7 +106,7 @@ void AddEncodeCommand(CLI::App& app, Run& run) {
       "encode", "Encode texts: tokens, their vectors, the pooled vector, similarities");
   const auto flags = std::make_shared<EncodeFlags>();
   AddConnectionFlags(*command, flags->connection);
-  AddOptionFlags(*command, flags->options);
+  AddEncodeFlags(*command, flags->options);
   command->add_flag(
       "--jsonl", flags->jsonl,
       "Read one JSON object a line ({\"text\"}, {\"text\", \"text_pair\"} or {\"ids\"}; "

@@ -7,13 +7,10 @@
 #include "nlohmann/json.hpp"
 
 namespace attnd::client {
+namespace {
 
-void AppendJson(std::string_view text, std::string& out) {
-  out += nlohmann::json(text).dump(-1, ' ', /*ensure_ascii=*/false,
-                                   nlohmann::json::error_handler_t::replace);
-}
-
-void AppendJson(float value, std::string& out) {
+template <typename Number>
+void AppendNumber(Number value, std::string& out) {
   if (!std::isfinite(value)) {
     out += "null";
     return;
@@ -22,10 +19,22 @@ void AppendJson(float value, std::string& out) {
     out += "-0.0";  // "-0" is an integer to some readers, which then lose the sign.
     return;
   }
-  char digits[32];  // The longest shortest form of a float has 15 characters ("-1.17549435e-38").
+  // The longest shortest forms have 15 characters ("-1.17549435e-38") and, of a double, 24.
+  char digits[32];
   const std::to_chars_result end = std::to_chars(std::begin(digits), std::end(digits), value);
   out.append(digits, end.ptr);
 }
+
+}  // namespace
+
+void AppendJson(std::string_view text, std::string& out) {
+  out += nlohmann::json(text).dump(-1, ' ', /*ensure_ascii=*/false,
+                                   nlohmann::json::error_handler_t::replace);
+}
+
+void AppendJson(float value, std::string& out) { AppendNumber(value, out); }
+
+void AppendJson(double value, std::string& out) { AppendNumber(value, out); }
 
 void AppendJson(std::span<const float> values, std::string& out) {
   out += '[';

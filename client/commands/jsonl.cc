@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "client/commands/json_text.h"
+#include "client/commands/representation_json.h"
 #include "client/error.h"
 #include "nlohmann/json.hpp"
 
@@ -144,6 +145,7 @@ std::string FormatJsonl(const std::string& id_json, const Encoding& encoding) {
     }
     out += ']';
   }
+  AppendRepresentations(encoding, out);
   absl::StrAppend(&out, ",\"truncated\":", encoding.truncated ? "true" : "false", "}");
   return out;
 }

@@ -15,6 +15,7 @@
 //   {"text": "...", "text_pair": "..."}
 //   {"ids": [...]}                        and optional "type_ids": [...]
 //   -> {"id", "ids", "tokens", "offsets", "special", "pooled", "vectors", "truncated"}
+//      and what was asked for besides (representation_json.h), before "truncated"
 //   -> {"id", "error": {"code", "reason", "message"}}
 namespace attnd::client {
 

@@ -12,7 +12,7 @@
 #include "client/commands/connection.h"
 #include "client/commands/jsonl.h"
 #include "client/commands/load_json.h"
-#include "client/convert.h"
+#include "client/convert_encode.h"
 #include "client/load/generator.h"
 
 namespace attnd::client {

@@ -1,9 +1,12 @@
+#include <algorithm>
 #include <memory>
 
-#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "client/client.h"
 #include "client/commands/commands.h"
 #include "client/commands/connection.h"
+#include "client/commands/models_json.h"
+#include "client/show/utf8.h"
 
 namespace attnd::client {
 namespace {
@@ -11,21 +14,22 @@ namespace {
 struct ModelsFlags {
   ConnectionFlags connection;
   std::string name;
+  bool json = false;
 };
 
-std::string_view PoolingName(Pooling pooling) {
-  switch (pooling) {
-    case Pooling::kCls:
-      return "cls";
-    case Pooling::kMean:
-      return "mean";
-    case Pooling::kMax:
-      return "max";
-    case Pooling::kLast:
-      return "last";
-    case Pooling::kPooler:
-      return "pooler";
-    case Pooling::kDefault:
+// The head, and the commands that it can answer.
+std::string_view DescribeHead(const ModelInfo& model) {
+  switch (model.head) {
+    case Head::kSequenceLabels:
+      return model.labels.size() == 1 ? "sequence labels (classify, rerank)"
+                                      : "sequence labels (classify)";
+    case Head::kTokenLabels:
+      return "token labels (classify --tokens)";
+    case Head::kSpan:
+      return "span (answer)";
+    case Head::kVocabulary:
+      return "vocabulary (fill-mask, encode --sparse)";
+    case Head::kNone:
       break;
   }
   return "none";
@@ -41,8 +45,35 @@ void PrintLimits(const Limits& limits, std::ostream& out) {
       << "              " << limits.stream_requests << " in flight a stream, "
       << limits.attention_scores << " attention scores, " << limits.attention_flops
       << " attention operations\n"
+      << "              " << limits.layers_per_request << " layers a request, "
+      << limits.attention_map_scores << " scores of attention maps and " << limits.spans_per_input
+      << " spans an input\n"
+      << "              " << limits.documents_per_request << " documents a request, "
+      << limits.candidates_per_mask << " candidates a mask, " << limits.answers_per_question
+      << " answers a question\n"
       << "              deadline " << limits.default_deadline_seconds << " s by default, "
       << limits.deadline_cap_seconds << " s at most\n";
+}
+
+void PrintHead(const ModelInfo& model, std::ostream& out) {
+  out << "  head        " << DescribeHead(model) << "\n";
+  if (!model.labels.empty()) {
+    constexpr size_t kLabelsMax = 20;
+    const size_t shown = std::min(model.labels.size(), kLabelsMax);
+    const auto end = model.labels.begin() + static_cast<std::ptrdiff_t>(shown);
+    out << "  labels      " << OneLine(absl::StrJoin(model.labels.begin(), end, ", "))
+        << (shown < model.labels.size() ? ", ..." : "") << " (" << model.labels.size() << ")\n";
+  }
+  if (model.head == Head::kSequenceLabels) {
+    out << "  scores      " << ScoreFunctionName(model.score_function) << "\n";
+  }
+  if (model.projection_size > 0) {
+    out << "  projection  " << model.projection_size << " dimensions (encode --multi-vector)\n";
+  }
+  for (const auto& [name, text] : model.prompts) {
+    out << "  prompt      " << OneLine(name) << ": \"" << OneLine(text) << "\""
+        << (name == model.default_prompt_name ? " (default)" : "") << "\n";
+  }
 }
 
 void PrintModel(const ModelInfo& model, std::ostream& out) {
@@ -59,6 +90,7 @@ void PrintModel(const ModelInfo& model, std::ostream& out) {
       << "  compute     " << model.dtype << " on " << model.isa << ", oneDNN "
       << model.onednn_version << "\n";
   PrintLimits(model.limits, out);
+  PrintHead(model, out);
   for (const Kernel& kernel : model.kernels) {
     out << "  kernel      " << kernel.layer << ": " << kernel.implementation;
     if (!kernel.reason.empty()) out << " (" << kernel.reason << ")";
@@ -78,7 +110,13 @@ int RunModels(const ModelsFlags& flags, Streams& streams) {
     if (!model.ok()) return PrintError(model.status(), streams.error);
     models.push_back(*std::move(model));
   }
-  for (const ModelInfo& model : models) PrintModel(model, streams.out);
+  for (const ModelInfo& model : models) {
+    if (flags.json) {
+      streams.out << FormatModelJson(model) << "\n";
+    } else {
+      PrintModel(model, streams.out);
+    }
+  }
   return 0;
 }
 
@@ -90,6 +128,7 @@ void AddModelsCommand(CLI::App& app, Run& run) {
   const auto flags = std::make_shared<ModelsFlags>();
   AddConnectionFlags(*command, flags->connection);
   command->add_option("name", flags->name, "Only this model");
+  command->add_flag("--json", flags->json, "Print one JSON object a model, with everything");
   command->callback(
       [flags, &run] { run = [flags](Streams& streams) { return RunModels(*flags, streams); }; });
 }

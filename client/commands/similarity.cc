@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "absl/strings/str_format.h"
+#include "client/show/utf8.h"
 
 namespace attnd::client {
 namespace {
@@ -41,18 +42,31 @@ std::vector<double> CosineSimilarities(const std::vector<std::vector<float>>& ve
 
 void PrintSimilarities(const std::vector<std::string>& texts,
                        const std::vector<std::vector<float>>& vectors, std::ostream& out) {
-  const std::vector<double> table = CosineSimilarities(vectors);
-  const size_t count = vectors.size();
+  PrintSimilarityTable(texts, {}, CosineSimilarities(vectors), out);
+}
+
+void PrintSimilarityTable(const std::vector<std::string>& rows,
+                          const std::vector<std::string>& columns, std::span<const double> table,
+                          std::ostream& out) {
+  constexpr int kCharactersMax = 40;
+  const size_t column_count = columns.empty() ? rows.size() : columns.size();
   out << "cosine similarity\n     ";
-  for (size_t column = 0; column < count; ++column) out << absl::StrFormat("%7d", column + 1);
+  for (size_t column = 0; column < column_count; ++column) {
+    out << absl::StrFormat("%7d", column + 1);
+  }
   out << "\n";
-  for (size_t row = 0; row < count; ++row) {
+  for (size_t row = 0; row < rows.size(); ++row) {
     out << absl::StrFormat("%5d", row + 1);
-    for (size_t column = 0; column < count; ++column) {
-      out << absl::StrFormat("%7.3f", table[row * count + column]);
+    for (size_t column = 0; column < column_count; ++column) {
+      out << absl::StrFormat("%7.3f", table[row * column_count + column]);
     }
-    constexpr int kCharactersMax = 40;
-    out << "  " << Beginning(texts[row], kCharactersMax) << "\n";
+    out << "  " << OneLine(Beginning(rows[row], kCharactersMax)) << "\n";
+  }
+  if (columns.empty()) return;
+  out << "columns\n";
+  for (size_t column = 0; column < columns.size(); ++column) {
+    out << absl::StrFormat("%5d", column + 1) << "  "
+        << OneLine(Beginning(columns[column], kCharactersMax)) << "\n";
   }
 }
 

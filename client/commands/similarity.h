@@ -17,4 +17,10 @@ std::vector<double> CosineSimilarities(const std::vector<std::vector<float>>& ve
 void PrintSimilarities(const std::vector<std::string>& texts,
                        const std::vector<std::vector<float>>& vectors, std::ostream& out);
 
+// The same of numbers that are there already, [rows, columns]. No `columns`: they are the rows;
+// else they are listed below, as they are numbered.
+void PrintSimilarityTable(const std::vector<std::string>& rows,
+                          const std::vector<std::string>& columns, std::span<const double> table,
+                          std::ostream& out);
+
 }  // namespace attnd::client

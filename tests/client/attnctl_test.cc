@@ -9,10 +9,10 @@
 #include <sstream>
 
 #include "client/commands/attend_json.h"
-#include "client/commands/commands.h"
 #include "client/commands/similarity.h"
 #include "nlohmann/json.hpp"
 #include "tests/client/fake_server.h"
+#include "tests/client/run_attnctl.h"
 
 namespace attnd::client {
 namespace {
@@ -21,21 +21,6 @@ using nlohmann::json;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Not;
-
-struct Outcome {
-  int code = 0;
-  std::string out;
-  std::string error;
-};
-
-Outcome Attnctl(std::vector<std::string> arguments, const std::string& input = "") {
-  std::istringstream in(input);
-  std::ostringstream out;
-  std::ostringstream error;
-  Streams streams{.in = in, .out = out, .error = error};
-  const int code = RunAttnctl(std::move(arguments), streams);
-  return {.code = code, .out = out.str(), .error = error.str()};
-}
 
 TEST(AttnctlEncode, PrintsTokensVectorsAndSimilarities) {
   FakeServer server;
@@ -85,6 +70,78 @@ TEST(AttnctlEncode, FlagsBecomeOptions) {
   EXPECT_EQ(server.encoder.last_options().ShortDebugString(), expected.ShortDebugString());
   EXPECT_EQ(Attnctl({"encode", "--target", server.target(), "--normalize", "one"}).code, 0);
   EXPECT_TRUE(server.encoder.last_options().normalize());
+}
+
+TEST(AttnctlEncode, RepresentationFlagsBecomeOptions) {
+  FakeServer server;
+  const auto options = [&](std::vector<std::string> flags) {
+    flags.insert(flags.begin(), {"encode", "--target", server.target(), "--no-vectors"});
+    flags.emplace_back("one");
+    const Outcome outcome = Attnctl(flags);
+    EXPECT_EQ(outcome.code, 0) << outcome.error;
+    v1::EncodeOptions sent = server.encoder.last_options();
+    sent.clear_return_tokens();
+    sent.clear_return_token_vectors();
+    return sent.ShortDebugString();
+  };
+  EXPECT_EQ(options({"--layers", "0,-1", "--combine", "mean"}),
+            "hidden_layers { layers: 0 layers: -1 combination: LAYER_COMBINATION_MEAN }");
+  EXPECT_EQ(options({"--layers", "3"}), "hidden_layers { layers: 3 }");
+  EXPECT_EQ(options({"--spans", "words"}), "spans { kind: SPAN_KIND_WORDS }");
+  EXPECT_EQ(options({"--spans", "sentences"}), "spans { kind: SPAN_KIND_SENTENCES }");
+  EXPECT_EQ(options({"--spans", "chunks:8"}), "spans { kind: SPAN_KIND_CHUNKS chunk_tokens: 8 }");
+  EXPECT_EQ(options({"--spans", "chunks:8:2"}),
+            "spans { kind: SPAN_KIND_CHUNKS chunk_tokens: 8 chunk_overlap: 2 }");
+  EXPECT_EQ(options({"--windows"}), "windows { }");
+  EXPECT_EQ(options({"--window-length", "64", "--stride", "16"}),
+            "windows { length: 64 stride: 16 }");
+  EXPECT_EQ(options({"--encoding", "bf16", "--dimensions", "64", "--prompt-name", "query"}),
+            "vector_encoding: VECTOR_ENCODING_BFLOAT16 dimensions: 64 prompt_name: \"query\"");
+  EXPECT_EQ(options({"--prompt", ""}), "prompt: \"\"");
+  EXPECT_EQ(options({"--sparse", "--multi-vector", "--drop-special"}),
+            "return_sparse: true return_multi_vector: true drop_special_tokens: true");
+}
+
+TEST(AttnctlEncode, PrintsWhatWasAskedForBesides) {
+  FakeServer server;
+  const Outcome outcome =
+      Attnctl({"encode", "--target", server.target(), "--layers", "0,3", "--spans", "words",
+               "--windows", "--sparse", "--multi-vector", "one"});
+  EXPECT_EQ(outcome.code, 0) << outcome.error;
+  EXPECT_THAT(outcome.out, HasSubstr("  windows [0,1) [0,2)\n"));
+  EXPECT_THAT(outcome.out, HasSubstr("  hidden states 2 of 2 (2 x 1)\n"
+                                     "    [CLS]  [  3.0000]\n"
+                                     "    caf\u00e9   [  3.5000]\n"));
+  EXPECT_THAT(outcome.out, HasSubstr("  spans (1)\n    caf\u00e9  [0,4)  [  0.2500   0.7500]\n"));
+  EXPECT_THAT(outcome.out,
+              HasSubstr("  multi-vectors (1 x 2)\n    caf\u00e9  [  0.0000   1.0000]\n"));
+  EXPECT_THAT(outcome.out, HasSubstr("  sparse (2 weights, the largest 2)\n"
+                                     "    token9  9  1.1250\n"
+                                     "    token5  5  0.6250\n"));
+}
+
+TEST(AttnctlEncode, JsonlHasWhatWasAskedForBesidesAndNothingElse) {
+  FakeServer server;
+  const std::string line = "{\"text\": \"a\"}\n";
+  const Outcome plain = Attnctl({"encode", "--target", server.target(), "--jsonl"}, line);
+  std::vector<std::string> keys;
+  const json plain_answer = json::parse(plain.out);
+  for (const auto& [key, value] : plain_answer.items()) keys.push_back(key);
+  EXPECT_THAT(keys, ElementsAre("id", "ids", "offsets", "pooled", "special", "tokens", "truncated",
+                                "vectors"));
+  const Outcome full = Attnctl({"encode", "--target", server.target(), "--jsonl", "--layers", "0,3",
+                                "--spans", "words", "--windows", "--sparse", "--multi-vector"},
+                               line);
+  const json answer = json::parse(full.out);
+  EXPECT_EQ(answer["hidden_layers"], json::parse("[[[0],[0.5]],[[3],[3.5]]]"));
+  EXPECT_EQ(answer["spans"], json::parse(R"([{"start": 0, "end": 4, "text_index": 0,
+                                              "first_token": 1, "end_token": 2}])"));
+  EXPECT_EQ(answer["span_vectors"], json::parse("[[0.25,0.75]]"));
+  EXPECT_EQ(answer["sparse"], json::parse(R"({"ids": [5, 9], "weights": [0.625, 1.125],
+                                              "tokens": ["token5", "token9"]})"));
+  EXPECT_EQ(answer["multi_vectors"], json::parse("[[0,1]]"));
+  EXPECT_EQ(answer["kept_tokens"], json({1}));
+  EXPECT_EQ(answer["windows"], json::parse("[[0,1],[0,2]]"));
 }
 
 TEST(AttnctlEncode, ARefusedTextIsPrintedWithItsReasonAndFields) {
@@ -190,6 +247,12 @@ TEST(AttnctlModels, PrintsWhatIsServed) {
   EXPECT_THAT(outcome.out, HasSubstr("32 inputs a request"));
   EXPECT_THAT(outcome.out, HasSubstr("1024 bytes held"));
   EXPECT_THAT(outcome.out, HasSubstr("deadline 1.5 s by default"));
+  EXPECT_THAT(outcome.out, HasSubstr("head        sequence labels (classify)\n"));
+  EXPECT_THAT(outcome.out, HasSubstr("labels      NEGATIVE, POSITIVE (2)\n"));
+  EXPECT_THAT(outcome.out, HasSubstr("scores      softmax\n"));
+  EXPECT_THAT(outcome.out, HasSubstr("projection  128 dimensions"));
+  EXPECT_THAT(outcome.out, HasSubstr("prompt      passage: \"search_document: \" (default)\n"));
+  EXPECT_THAT(outcome.out, HasSubstr("prompt      query: \"search_query: \"\n"));
   EXPECT_EQ(Attnctl({"models", "other", "--target", server.target()}).code, 1);
 }
 
@@ -237,6 +300,15 @@ TEST(Attnctl, AWrongCommandLineExitsWithTwo) {
   EXPECT_EQ(Attnctl({}).code, 2);
   EXPECT_EQ(Attnctl({"sing"}).code, 2);
   EXPECT_EQ(Attnctl({"encode", "--pooling", "best", "x"}).code, 2);
+  for (const char* spans :
+       {"chunks", "chunks:0", "chunks:3:3", "chunks:2:-1", "chunks:a", "lines"}) {
+    const Outcome bad = Attnctl({"encode", "--spans", spans, "x"});
+    EXPECT_EQ(bad.code, 2) << spans;
+    EXPECT_THAT(bad.error, HasSubstr(std::string("--spans: ") + spans + " is none of words"));
+  }
+  EXPECT_EQ(Attnctl({"encode", "--layers", "0,x", "x"}).code, 2);
+  EXPECT_EQ(Attnctl({"encode", "--combine", "mean", "x"}).code, 2);
+  EXPECT_EQ(Attnctl({"encode", "--prompt", "a", "--prompt-name", "b", "x"}).code, 2);
   EXPECT_EQ(Attnctl({"load", "--rate", "1", "--concurrency", "1"}).code, 2);
   const Outcome help = Attnctl({"encode", "--help"});
   EXPECT_EQ(help.code, 0);

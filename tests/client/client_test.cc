@@ -8,6 +8,8 @@
 #include <gtest/gtest.h>
 
 #include "client/convert.h"
+#include "client/convert_encode.h"
+#include "client/convert_tensor.h"
 #include "tests/client/fake_server.h"
 
 namespace attnd::client {
@@ -143,7 +145,7 @@ TEST(Convert, ATensorWhoseBytesDoNotFitItsShapeIsRefused) {
   tensor.add_shape(-1);
   EXPECT_EQ(FromProto(tensor).status().code(), absl::StatusCode::kInternal);
   tensor = FakeEncoder::Floats({1}, {1});
-  tensor.set_dtype(v1::DATA_TYPE_FLOAT16);
+  tensor.set_dtype(v1::DATA_TYPE_INT64);
   EXPECT_THAT(std::string(FromProto(tensor).status().message()), HasSubstr("data type"));
 }
 

@@ -15,6 +15,7 @@
 #include "google/rpc/status.pb.h"
 #include "grpc/health/v1/health.grpc.pb.h"
 #include "grpcpp/grpcpp.h"
+#include "tests/client/fake_heads.h"
 
 // A server of the contract with no engine, on a free port of the loopback: answers that a test can
 // foretell.
@@ -29,6 +30,7 @@ class FakeEncoder final : public v1::EncoderService::Service {
   std::atomic<int> reverse_group = 1;
   std::atomic<int> requests = 0;
   std::atomic<bool> stream_had_deadline = false;
+  LastRequest<v1::SimilarityRequest> last_similarity;
 
   v1::EncodeOptions last_options() {
     absl::MutexLock lock(&mutex_);
@@ -51,12 +53,8 @@ class FakeEncoder final : public v1::EncoderService::Service {
     return {grpc::StatusCode::INVALID_ARGUMENT, status.message(), status.SerializeAsString()};
   }
 
-  static v1::Tensor Floats(std::vector<int64_t> shape, std::vector<float> values) {
-    v1::Tensor tensor;
-    tensor.set_dtype(v1::DATA_TYPE_FLOAT32);
-    tensor.mutable_shape()->Add(shape.begin(), shape.end());
-    tensor.set_data(values.data(), values.size() * sizeof(float));
-    return tensor;
+  static v1::Tensor Floats(const std::vector<int64_t>& shape, const std::vector<float>& values) {
+    return FloatTensor(shape, values);
   }
 
   grpc::Status Encode(grpc::ServerContext*, const v1::EncodeRequest* request,
@@ -100,6 +98,24 @@ class FakeEncoder final : public v1::EncoderService::Service {
     return grpc::Status::OK;
   }
 
+  // 1 for equal places, 0.5 else. A source "lose" has no row.
+  grpc::Status Similarity(grpc::ServerContext*, const v1::SimilarityRequest* request,
+                          v1::SimilarityResponse* response) override {
+    last_similarity.Set(*request);
+    SetFakeModel(*response);
+    const int columns =
+        request->targets().empty() ? request->sources_size() : request->targets_size();
+    std::vector<float> values;
+    int64_t rows = 0;
+    for (int row = 0; row < request->sources_size(); ++row) {
+      if (request->sources(row).text() == "lose") continue;
+      ++rows;
+      for (int column = 0; column < columns; ++column) values.push_back(row == column ? 1 : 0.5F);
+    }
+    *response->mutable_similarities() = FloatTensor({rows, columns}, values);
+    return grpc::Status::OK;
+  }
+
  private:
   static void FillEncoding(const v1::Input& input, const v1::EncodeRequest& request,
                            v1::Encoding& encoding) {
@@ -116,17 +132,9 @@ class FakeEncoder final : public v1::EncoderService::Service {
     if (options.return_token_vectors()) {
       *encoding.mutable_token_vectors() = Floats({2, 2}, {0.1F, 1, 2, 3});
     }
+    FillRepresentations(options, encoding);
     if (!options.return_tokens()) return;
-    auto& tokens = *encoding.mutable_tokens();
-    for (const int i : {0, 1}) {
-      tokens.add_ids(i == 0 ? 101 : 7);
-      tokens.add_strings(i == 0 ? "[CLS]" : "caf\u00e9");
-      tokens.add_starts(0);
-      tokens.add_ends(i == 0 ? 0 : 4);
-      tokens.add_text_indices(i == 0 ? -1 : 0);
-      tokens.add_special(i == 0);
-      tokens.add_type_ids(0);
-    }
+    FakeTokenizer::FillTokens(*encoding.mutable_tokens());
   }
 
   void Answer(const v1::EncodeStreamRequest& request,
@@ -145,10 +153,13 @@ class FakeEncoder final : public v1::EncoderService::Service {
       auto& begun = *first.mutable_response()->mutable_encodings(0);
       *begun.mutable_token_vectors() = Floats({1, 2}, {0.1F, 1});
       begun.clear_pooled();
+      begun.clear_spans();
+      begun.clear_span_vectors();
       stream.Write(first);
       auto& rest = *response.mutable_response()->mutable_encodings(0);
       rest.set_first_row(1);
       rest.clear_tokens();
+      rest.clear_hidden_layers();
       *rest.mutable_token_vectors() = Floats({1, 2}, {2, 3});
     }
     stream.Write(response);
@@ -171,6 +182,8 @@ class FakeAttention final : public v1::AttentionService::Service {
   }
   grpc::Status SelfAttention(grpc::ServerContext*, const v1::SelfAttentionRequest* request,
                              v1::SelfAttentionResponse* response) override {
+    // As gRPC answers for a method that is not there.
+    if (request->heads() == 77) return {grpc::StatusCode::UNIMPLEMENTED, ""};
     *response->mutable_output() = request->input();
     return grpc::Status::OK;
   }
@@ -207,6 +220,16 @@ class FakeModels final : public v1::ModelService::Service {
     info.mutable_limits()->set_inputs_per_request(32);
     info.mutable_limits()->set_held_bytes(1024);
     info.mutable_limits()->set_default_deadline_seconds(1.5);
+    info.set_layers(kFakeLayers);
+    info.set_heads(2);
+    info.set_head(v1::HEAD_SEQUENCE_LABELS);
+    info.add_labels("NEGATIVE");
+    info.add_labels("POSITIVE");
+    info.set_score_function(v1::SCORE_FUNCTION_SOFTMAX);
+    (*info.mutable_prompts())["query"] = "search_query: ";
+    (*info.mutable_prompts())["passage"] = "search_document: ";
+    info.set_default_prompt_name("passage");
+    info.set_projection_size(128);
     auto& kernel = *info.add_kernels();
     kernel.set_layer("ffn.up");
     kernel.set_implementation("jit_1x1:avx2");
@@ -246,6 +269,11 @@ class FakeServer {
     builder.RegisterService(&encoder);
     builder.RegisterService(&attention);
     builder.RegisterService(&models);
+    builder.RegisterService(&classifier);
+    builder.RegisterService(&rerank);
+    builder.RegisterService(&fill_mask);
+    builder.RegisterService(&answer);
+    builder.RegisterService(&tokenizer);
     builder.RegisterService(&health);
     server_ = builder.BuildAndStart();
     target_ = "127.0.0.1:" + std::to_string(port);
@@ -257,6 +285,11 @@ class FakeServer {
   FakeEncoder encoder;
   FakeAttention attention;
   FakeModels models;
+  FakeClassifier classifier;
+  FakeRerank rerank;
+  FakeFillMask fill_mask;
+  FakeAnswer answer;
+  FakeTokenizer tokenizer;
   FakeHealth health;
 
  private:

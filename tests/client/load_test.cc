@@ -8,7 +8,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include "client/convert.h"
+#include "client/convert_encode.h"
 #include "client/load/generator.h"
 #include "client/load/plan.h"
 #include "client/load/report.h"

@@ -61,6 +61,27 @@ TEST(EncodeStream, AReplyInPartsArrivesWhole) {
   EXPECT_TRUE(stream->Finish().ok());
 }
 
+TEST(EncodeStream, PartsMayBringTheirOutputsAtAnyTime) {
+  FakeServer server;
+  const Client client({.target = server.target()});
+  const auto stream = client.OpenEncodeStream();
+  ASSERT_TRUE(stream
+                  ->Send("x", {"parts"},
+                         {.return_token_vectors = true,
+                          .hidden_layers = HiddenLayers{.layers = {1, 2}},
+                          .spans = SpanOptions{}})
+                  .ok());
+  stream->CloseSend();
+  StreamReply reply;
+  ASSERT_TRUE(stream->Receive(reply));
+  ASSERT_TRUE(reply.result.ok()) << reply.result.status();
+  const Encoding& encoding = reply.result->encodings.at(0);
+  EXPECT_THAT(encoding.token_vectors.shape, ElementsAre(2, 2));
+  EXPECT_EQ(encoding.hidden_layers.size(), 2U);  // Of the first part.
+  EXPECT_EQ(encoding.spans.size(), 1U);          // Of the last.
+  EXPECT_THAT(encoding.span_vectors.values, ElementsAre(0.25F, 0.75F));
+}
+
 TEST(EncodeStream, ABadRequestFailsAloneWithItsReason) {
   FakeServer server;
   const Client client({.target = server.target()});
