@@ -331,6 +331,12 @@ TEST(ModelTest, EveryLimitIsTold) {
                       .held_bytes = 1 << 23,
                       .attention_scores = 1005,
                       .attention_flops = int64_t{1} << 40,
+                      .layers_per_request = 6,
+                      .attention_map_scores = 1006,
+                      .spans_per_input = 7,
+                      .documents_per_request = 8,
+                      .candidates_per_mask = 9,
+                      .answers_per_question = 10,
                       .default_deadline = std::chrono::milliseconds(1500),
                       .deadline_cap = std::chrono::seconds(2)};
   v1::Limits expected;
@@ -346,6 +352,12 @@ TEST(ModelTest, EveryLimitIsTold) {
   expected.set_held_bytes(1 << 23);
   expected.set_attention_scores(1005);
   expected.set_attention_flops(int64_t{1} << 40);
+  expected.set_layers_per_request(6);
+  expected.set_attention_map_scores(1006);
+  expected.set_spans_per_input(7);
+  expected.set_documents_per_request(8);
+  expected.set_candidates_per_mask(9);
+  expected.set_answers_per_question(10);
   expected.set_default_deadline_seconds(1.5);
   expected.set_deadline_cap_seconds(2);
 
