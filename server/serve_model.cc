@@ -32,11 +32,12 @@ absl::Status CheckVocabulary(const Tokenizer& tokenizer, const ModelInfo& info) 
              " is not in the model's vocabulary of ", info.vocabulary));
 }
 
-absl::StatusOr<std::optional<int32_t>> FindMaskId(const ModelDir& dir, const LoadedModel& loaded) {
+absl::StatusOr<std::optional<int32_t>> FindMaskId(const ModelDir& dir, const ModelInfo& info,
+                                                  const Tokenizer& tokenizer) {
   // No other model has a use for it, nor should fail to load because of it.
-  if (loaded.model->info().head != HeadKind::kVocabulary) return std::nullopt;
+  if (info.head != HeadKind::kVocabulary) return std::nullopt;
   ASSIGN_OR_RETURN(const std::optional<std::string> token, ReadMaskToken(dir));
-  return token ? loaded.tokenizer->IdOf(*token) : std::nullopt;
+  return token ? tokenizer.IdOf(*token) : std::nullopt;
 }
 
 }  // namespace
@@ -70,7 +71,7 @@ absl::StatusOr<LoadedModel> LoadModel(const std::string& path, const Model::Opti
   ASSIGN_OR_RETURN(loaded.tokenizer, LoadTokenizer(dir));
   ASSIGN_OR_RETURN(loaded.model, Model::Load(dir, options));
   RETURN_IF_ERROR(CheckVocabulary(*loaded.tokenizer, loaded.model->info()));
-  ASSIGN_OR_RETURN(loaded.mask_id, FindMaskId(dir, loaded));
+  ASSIGN_OR_RETURN(loaded.mask_id, FindMaskId(dir, loaded.model->info(), *loaded.tokenizer));
   return loaded;
 }
 
@@ -78,7 +79,8 @@ absl::Status CheckModel(const std::string& path) {
   ASSIGN_OR_RETURN(const ModelDir dir, ModelDir::Open(path));
   ASSIGN_OR_RETURN(const auto tokenizer, LoadTokenizer(dir));
   ASSIGN_OR_RETURN(const ModelInfo info, Model::Check(dir));
-  return CheckVocabulary(*tokenizer, info);
+  RETURN_IF_ERROR(CheckVocabulary(*tokenizer, info));
+  return FindMaskId(dir, info, *tokenizer).status();
 }
 
 ServedModel Serve(const std::string& name, const LoadedModel& loaded) {

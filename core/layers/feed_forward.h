@@ -1,7 +1,7 @@
 #pragma once
 
 #include <algorithm>
-#include <optional>
+#include <memory>
 #include <utility>
 
 #include "core/layers/kernels.h"
@@ -18,8 +18,9 @@ class FeedForward {
   // Rows taken at a time, so that the wide intermediate stays in the cache.
   static constexpr int64_t kTileRows = kRowCounts.back();
 
-  // `up` carries the activation as its epilogue, `down` adds to its output.
-  FeedForward(Linear up, std::optional<Linear> gate, Linear down)
+  // `up` carries the activation as its epilogue, `down` adds to its output. `gate` may be null; a
+  // pointer, because gcc 14 takes a moved std::optional of it for uninitialised.
+  FeedForward(Linear up, std::unique_ptr<const Linear> gate, Linear down)
       : up_(std::move(up)), gate_(std::move(gate)), down_(std::move(down)) {}
 
   // x and residual are [rows, hidden], dense; they may be the same matrix, for a tile of x is read
@@ -54,7 +55,7 @@ class FeedForward {
 
  private:
   Linear up_;
-  std::optional<Linear> gate_;
+  std::unique_ptr<const Linear> gate_;
   Linear down_;
 };
 

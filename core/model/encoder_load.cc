@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <memory>
 #include <optional>
 #include <utility>
 
@@ -170,10 +171,11 @@ class Encoder::Loader {
     const Bias bias = stack_.ffn_bias;
     ASSIGN_OR_RETURN(
         Linear up, LoadLinear(prefix + "up", {hidden, inner, EpilogueOf(stack_.activation)}, bias));
-    std::optional<Linear> gate;
+    std::unique_ptr<const Linear> gate;
     if (stack_.gated) {
-      ASSIGN_OR_RETURN(gate,
+      ASSIGN_OR_RETURN(Linear loaded,
                        LoadLinear(prefix + "gate", {hidden, inner, onednn::Epilogue::kNone}, bias));
+      gate = std::make_unique<const Linear>(std::move(loaded));
     }
     ASSIGN_OR_RETURN(
         Linear down,

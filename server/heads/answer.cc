@@ -95,6 +95,19 @@ std::vector<int32_t> InWindow(const std::vector<int32_t>& values, const ContextW
   return kept;
 }
 
+// Each window has a copy of what stands around the context: counted before any is made.
+absl::Status CheckWindowTokens(const ContextCut& cut, int64_t others, const AnswerPlan& plan,
+                               const Limits& limits, std::string_view field) {
+  const int64_t windows = CountWindows(cut);
+  int64_t tokens = windows * others + cut.tokens + (windows - 1) * cut.stride;
+  for (const auto& job : plan.jobs) tokens += job->rows;
+  if (tokens <= limits.queue_tokens) return absl::OkStatus();
+  return Refuse(
+      v1::ERROR_REASON_OVER_LIMIT, field,
+      StrCat("its ", windows, " windows bring the request to ", tokens,
+             " tokens, more than the queue ever takes, ", limits.queue_tokens, " (queue-tokens)"));
+}
+
 absl::Status AppendQuestion(const v1::Question& question, const AnswerWindows& window_choices,
                             const InputChoices& choices, const ServedModel& model,
                             const Limits& limits, AnswerPlan& plan) {
@@ -106,6 +119,8 @@ absl::Status AppendQuestion(const v1::Question& question, const AnswerWindows& w
   ASSIGN_OR_RETURN(const ContextCut cut, ChooseCut(pair, context, window_choices, field));
   RETURN_IF_ERROR(
       CheckWindowCount(CountWindows(cut), static_cast<int64_t>(plan.jobs.size()), limits, field));
+  RETURN_IF_ERROR(
+      CheckWindowTokens(cut, pair.rows - (context.end - context.first), plan, limits, field));
   PlannedQuestion planned{.context = question.context(),
                           .offsets = {pair.tokens.offsets.begin() + context.first,
                                       pair.tokens.offsets.begin() + context.end},

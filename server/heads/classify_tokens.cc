@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/base/strings.h"
 #include "server/heads/abilities.h"
 #include "server/heads/text_offsets.h"
 #include "server/heads/token_spans.h"
@@ -24,10 +25,26 @@ absl::StatusOr<v1::SpanAggregation> ReadAggregation(v1::SpanAggregation aggregat
   return UnknownChoice("aggregation", aggregation);
 }
 
-std::set<std::string> ReadIgnored(const v1::ClassifyTokensOptions& options) {
-  if (options.keep_all()) return {};
-  if (options.ignored_labels().empty()) return {kOutside};
-  return {options.ignored_labels().begin(), options.ignored_labels().end()};
+// A label may be named with its B- or I-, and without.
+absl::StatusOr<std::set<std::string>> ReadIgnored(const v1::ClassifyTokensOptions& options,
+                                                  const ModelInfo& info) {
+  const auto count = static_cast<size_t>(options.ignored_labels_size());
+  if (count > 2 * info.labels.size()) {
+    return Refuse(v1::ERROR_REASON_OVER_LIMIT, "options.ignored_labels",
+                  StrCat(count, " labels are more than twice the ", info.labels.size(),
+                         " that the model has"));
+  }
+  std::set<std::string> ignored;
+  for (const std::string& label : options.ignored_labels()) {
+    if (label.size() > kNameBytesMax) {
+      return Refuse(v1::ERROR_REASON_OVER_LIMIT, "options.ignored_labels",
+                    StrCat("a label of ", label.size(), " bytes; the limit is ", kNameBytesMax));
+    }
+    ignored.insert(label);
+  }
+  if (options.keep_all()) return std::set<std::string>();
+  if (ignored.empty()) ignored.insert(kOutside);
+  return ignored;
 }
 
 // With a span for each token: its text is its own bytes, which tokens of one character share, or
@@ -93,7 +110,7 @@ absl::StatusOr<ClassifyTokensPlan> PlanClassifyTokens(const v1::ClassifyTokensRe
   ClassifyTokensPlan plan;
   ASSIGN_OR_RETURN(plan.aggregation, ReadAggregation(options.aggregation()));
   ASSIGN_OR_RETURN(plan.offset_unit, ReadOffsetUnit(options.offset_unit()));
-  plan.ignored_labels = ReadIgnored(options);
+  ASSIGN_OR_RETURN(plan.ignored_labels, ReadIgnored(options, model.info));
   InputChoices choices{.describe_ids = true};
   ASSIGN_OR_RETURN(choices.tokenize, ReadTokenizeOptions(options, model.info));
   choices.tokenize.return_strings = true;

@@ -56,8 +56,11 @@ absl::StatusOr<RerankPlan> PlanRerank(const v1::RerankRequest& request, const Se
   InputChoices choices;
   ASSIGN_OR_RETURN(choices.tokenize, ReadTokenizeOptions(options, model.info));
   choices.tokenize.pair_truncation = PairTruncation::kSecond;
+  const Truncation truncation = choices.tokenize.truncation;
   for (int i = 0; i < request.documents_size(); ++i) {
     const auto begin = Clock::now();
+    // An empty document leaves the query alone, which is never cut.
+    choices.tokenize.truncation = request.documents(i).empty() ? Truncation::kError : truncation;
     ASSIGN_OR_RETURN(CheckedInput input, ReadText(request.query(), request.documents(i), choices,
                                                   model, limits, StrCat("documents[", i, "]")));
     Append(std::move(input), SecondsSince(begin), model.info, plan);

@@ -2,7 +2,9 @@
 """Goal: hours of mixed load leave attnd as it was. Method: `attnctl load` below saturation in rounds, with one bad call
 a round; memory after the first round against memory after the last, no failed request, an orderly end.
 
-    soak.py BUILD_FOLDER MODEL_DIRECTORY SECONDS
+    soak.py BUILD_FOLDER MODEL_DIRECTORY SECONDS [REQUESTS_PER_SECOND]
+
+The default rate is for two idle cores; a machine that is busy otherwise needs a lower one.
 """
 
 import json
@@ -18,12 +20,13 @@ GROWTH_BYTES_MAX = 16 << 20
 
 def main():
     build, model, seconds = sys.argv[1], sys.argv[2], float(sys.argv[3])
+    rate = sys.argv[4] if len(sys.argv) > 4 else str(REQUESTS_PER_SECOND)
     end = time.monotonic() + seconds
     answered = failed = rounds = 0
     settled = latest = 0
     with Attnd(build, model) as attnd:
         while rounds < 2 or time.monotonic() < end:
-            arguments = ["--json", "--rate", str(REQUESTS_PER_SECOND), "--warmup", "0"]
+            arguments = ["--json", "--rate", rate, "--warmup", "0"]
             # Short and long requests in turn, so that all row counts and lengths come by.
             arguments += ["--duration", str(ROUND_SECONDS), "--inputs", str(1 + rounds % 3), "--seed", str(rounds)]
             code, output, error = attnd.attnctl("load", *arguments)

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <optional>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -172,7 +172,7 @@ TEST(FeedForwardTest, InPlaceAndByTilesItIsTheSumOfItsParts) {
       .Run({inner.data(), kRows, kInner, kInner}, workspace,
            {expected.data(), kRows, kHidden, kHidden});
 
-  const FeedForward ffn(Linear(*up_kernels, up, up_bias), std::nullopt,
+  const FeedForward ffn(Linear(*up_kernels, up, up_bias), nullptr,
                         Linear(*down_kernels, down, down_bias));
   const Matrix in_place{y.data(), kRows, kHidden, kHidden};
   ffn.Run(in_place, workspace, in_place);
@@ -195,7 +195,8 @@ TEST(FeedForwardTest, AGateMultipliesWhatTheActivationHasMade) {
   const std::vector<float> x = RandomFloats(kRows * kHidden, 5);
   std::vector<float> y(kRows * kHidden, 1.0f);
   const FeedForward ffn(Linear(*up_kernels, up, inner_bias),
-                        Linear(*gate_kernels, gate, inner_bias), Linear(*down_kernels, down, bias));
+                        std::make_unique<const Linear>(*gate_kernels, gate, inner_bias),
+                        Linear(*down_kernels, down, bias));
   ffn.Run({x.data(), kRows, kHidden, kHidden}, workspace, {y.data(), kRows, kHidden, kHidden});
   for (const int64_t row : {int64_t{0}, kRows - 1}) {
     for (int64_t out = 0; out < kHidden; ++out) {

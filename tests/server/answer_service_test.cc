@@ -271,7 +271,7 @@ TEST(AnswerTest, MoreWindowsThanTheQueueEverTakesAreRefusedBeforeTheyAreMade) {
                 {.reason = "OVER_LIMIT", .field = "questions[0].context", .says = "1072 windows"});
   request.mutable_questions(0)->set_context(text.substr(0, 50'000));
   ExpectRefused(Answer(server, request),
-                {.reason = "OVER_LIMIT", .field = "questions", .says = "queue-tokens"});
+                {.reason = "OVER_LIMIT", .field = "questions[0]", .says = "queue-tokens"});
   EXPECT_EQ(server.model().computed(), 0);
 }
 

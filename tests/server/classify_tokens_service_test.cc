@@ -176,6 +176,12 @@ TEST(ClassifyTokensTest, EveryWrongFieldIsRefusedByName) {
   const std::vector<WrongRequest<Request>> kWrong = {
       {[](Request& r) { r.clear_inputs(); }, {.reason = "MISSING_FIELD", .field = "inputs"}},
       {[](Request& r) {
+         for (int i = 0; i < 9; ++i) r.mutable_options()->add_ignored_labels("O");
+       },
+       {.reason = "OVER_LIMIT", .field = "options.ignored_labels", .says = "twice the 4"}},
+      {[](Request& r) { r.mutable_options()->add_ignored_labels(std::string(257, 'O')); },
+       {.reason = "OVER_LIMIT", .field = "options.ignored_labels", .says = "257 bytes"}},
+      {[](Request& r) {
          for (int i = 0; i < 32; ++i) r.add_inputs()->set_text("a");
        },
        {.reason = "OVER_LIMIT", .field = "inputs", .says = "33 inputs"}},
