@@ -250,7 +250,7 @@ TEST_P(InvarianceTest, NoBitDependsOnTheBatch) {
     compared += static_cast<int64_t>(chosen.size());
   }
   EXPECT_EQ(different, 0);
-  EXPECT_GT(subject.largest_batch(), 8);  // They did share batches.
+  EXPECT_GT(subject.largest_batch(), 4);  // They did share batches, in short runs too.
   RecordProperty("comparisons", std::to_string(compared));
   std::cout << compared << " answers compared on " << onednn::Isa() << ", " << different
             << " differ\n";
