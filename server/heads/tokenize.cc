@@ -9,6 +9,7 @@
 #include "core/base/strings.h"
 #include "server/heads/abilities.h"
 #include "server/heads/plan.h"
+#include "server/represent/outputs.h"
 #include "server/validate/encode.h"
 #include "server/validate/error.h"
 #include "server/validate/input.h"
@@ -44,19 +45,6 @@ absl::StatusOr<Tokenized> TokenizeInput(const v1::Input& input, const TokenizeOp
     default:
       return Refuse(v1::ERROR_REASON_INVALID_VALUE, field,
                     "only a text or two texts can be tokenized");
-  }
-}
-
-void WriteTokens(const Tokenized& from, v1::Tokens& to) {
-  to.mutable_ids()->Assign(from.ids.begin(), from.ids.end());
-  to.mutable_type_ids()->Assign(from.types.begin(), from.types.end());
-  to.mutable_strings()->Assign(from.strings.begin(), from.strings.end());
-  to.mutable_text_indices()->Assign(from.text_indices.begin(), from.text_indices.end());
-  to.mutable_special()->Assign(from.special.begin(), from.special.end());
-  to.mutable_word_ids()->Assign(from.word_ids.begin(), from.word_ids.end());
-  for (const Tokenized::Offset& offset : from.offsets) {
-    to.add_starts(offset.start);
-    to.add_ends(offset.end);
   }
 }
 

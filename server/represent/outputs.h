@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "attnd/v1/encoder.pb.h"
+#include "core/input/tokenizer.h"
 #include "core/model/model_info.h"
 #include "core/model/task.h"
 
@@ -59,5 +60,8 @@ int64_t SparseBytesMax(int64_t vocabulary);
 // -1 and 1, 0 for a vector of length 0. All vectors have one size.
 std::vector<float> Cosines(std::span<const std::span<const float>> sources,
                            std::span<const std::span<const float>> targets);
+
+// The tokens of one input, as parallel arrays.
+void WriteTokens(const Tokenized& from, v1::Tokens& to);
 
 }  // namespace attnd

@@ -9,19 +9,6 @@
 namespace attnd {
 namespace {
 
-void WriteTokens(const Tokenized& from, v1::Tokens& to) {
-  to.mutable_ids()->Assign(from.ids.begin(), from.ids.end());
-  to.mutable_type_ids()->Assign(from.types.begin(), from.types.end());
-  to.mutable_strings()->Assign(from.strings.begin(), from.strings.end());
-  to.mutable_text_indices()->Assign(from.text_indices.begin(), from.text_indices.end());
-  to.mutable_special()->Assign(from.special.begin(), from.special.end());
-  to.mutable_word_ids()->Assign(from.word_ids.begin(), from.word_ids.end());
-  for (const Tokenized::Offset& offset : from.offsets) {
-    to.add_starts(offset.start);
-    to.add_ends(offset.end);
-  }
-}
-
 // Rows of `all`, of those that are sent.
 void AppendSent(ConstMatrix all, const PlannedInput& input, RowRange range, VectorEncoding encoding,
                 v1::Tensor& tensor) {

@@ -7,6 +7,7 @@
 #include "core/base/strings.h"
 #include "server/validate/encode_size.h"
 #include "server/validate/error.h"
+#include "server/validate/request.h"
 
 namespace attnd {
 namespace {
@@ -46,10 +47,7 @@ absl::Status CheckTextBytes(std::span<const GivenInput> inputs, const EncodeChoi
         input.text().size() + input.text_pair().first().size() + input.text_pair().second().size();
     if (input.has_text()) bytes += choices.prompt.text.size();
   }
-  if (static_cast<int64_t>(bytes) <= limits.request_text_bytes) return absl::OkStatus();
-  return Refuse(v1::ERROR_REASON_OVER_LIMIT, field,
-                StrCat(bytes, " bytes of text are more than the limit of ",
-                       limits.request_text_bytes, " (request-text-bytes)"));
+  return CheckTextBytes(static_cast<int64_t>(bytes), limits, field);
 }
 
 absl::Status CheckRangesCount(const v1::EncodeRequest& request, const EncodeChoices& choices) {

@@ -3,6 +3,7 @@
 #include "core/base/status_macros.h"
 #include "core/base/strings.h"
 #include "server/validate/error.h"
+#include "server/validate/options.h"
 #include "server/validate/part_options.h"
 
 namespace attnd {
@@ -26,34 +27,6 @@ absl::StatusOr<Pooling> ReadPooling(v1::Pooling pooling, const ModelInfo& info) 
                     "POOLING_POOLER is asked for, but this checkpoint has no pooler");
     default:
       return UnknownChoice("pooling", pooling);
-  }
-}
-
-absl::StatusOr<Truncation> ReadTruncation(v1::Truncation truncation) {
-  switch (truncation) {
-    case v1::TRUNCATION_UNSPECIFIED:
-    case v1::TRUNCATION_ERROR:
-      return Truncation::kError;
-    case v1::TRUNCATION_LEFT:
-      return Truncation::kLeft;
-    case v1::TRUNCATION_RIGHT:
-      return Truncation::kRight;
-    default:
-      return UnknownChoice("truncation", truncation);
-  }
-}
-
-absl::StatusOr<OffsetUnit> ReadOffsetUnit(v1::OffsetUnit unit) {
-  switch (unit) {
-    case v1::OFFSET_UNIT_UNSPECIFIED:
-    case v1::OFFSET_UNIT_CODE_POINT:
-      return OffsetUnit::kCodePoint;
-    case v1::OFFSET_UNIT_BYTE:
-      return OffsetUnit::kByte;
-    case v1::OFFSET_UNIT_UTF16:
-      return OffsetUnit::kUtf16;
-    default:
-      return UnknownChoice("offset_unit", unit);
   }
 }
 
@@ -118,14 +91,8 @@ absl::Status ReadTokenize(const v1::EncodeOptions& options, const ModelInfo& inf
   ASSIGN_OR_RETURN(tokenize.truncation, ReadTruncation(options.truncation()));
   ASSIGN_OR_RETURN(tokenize.offset_unit, ReadOffsetUnit(options.offset_unit()));
   tokenize.add_special_tokens = !options.has_add_special_tokens() || options.add_special_tokens();
-  tokenize.length_max = info.length_default;
-  if (!options.has_max_length()) return absl::OkStatus();
-  if (options.max_length() < 1 || options.max_length() > info.length_max) {
-    return Refuse(v1::ERROR_REASON_INVALID_VALUE, "options.max_length",
-                  StrCat(options.max_length(), " is not between 1 and ", info.length_max,
-                         ", the length of the model's position table"));
-  }
-  tokenize.length_max = options.max_length();
+  ASSIGN_OR_RETURN(tokenize.length_max,
+                   ReadMaxLength(IfSet(options.has_max_length(), options.max_length()), info));
   return absl::OkStatus();
 }
 
