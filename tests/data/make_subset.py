@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Makes the cases and models in this folder from the golden folder, whose layout they keep; tiny-* are make_tiny.py's.
+"""Makes the cases and models in this folder from the golden folder, whose layout they keep.
 
     tests/data/make_subset.py GOLDEN_DIR
 
-Small cases of each kind, so that every run of the tests has them; `golden GOLDEN_DIR` runs all of them.
+Small cases of each kind, so that every run of the tests has them; `golden GOLDEN_DIR` runs all of them. Models and
+cases tiny-* are make_tiny.py's; cases *-windows and tokens.json are make_outputs.py's.
 """
 
 import json
