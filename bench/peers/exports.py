@@ -168,7 +168,7 @@ def ctranslate2(source: Source, folder: Path) -> None:
 
     # Transformers 5 no longer has this field, which the converter reads; BERT's is always this.
     if not hasattr(transformers.BertConfig(), "position_embedding_type"):
-        transformers.BertConfig.position_embedding_type = "absolute"
+        setattr(transformers.BertConfig, "position_embedding_type", "absolute")  # noqa: B010
     TransformersConverter(str(source.model)).convert(str(folder), force=True)
 
 

@@ -21,8 +21,8 @@ from .engines import ENGINES
 from .exports import Source
 from .machine import CpuTimes
 from .process import EngineError, Worker
+from .terms import ATTND, WHOLE
 
-ATTND = "attnd"
 PASSES_A_TURN_MAX = 50
 
 
@@ -52,6 +52,7 @@ class Cell:
     arrangement: str
     tokens: int
     padded_tokens: int
+    operations: float  # Of the real tokens' projections, scores and weighted sums.
     passes_a_turn: int = 1
     first_seconds: float = 0.0  # Of the first pass: it holds what is compiled for each shape.
     turns: list[list[float]] = field(default_factory=list)
@@ -163,14 +164,17 @@ class GroupRun:
         self.left_out.append({"engine": engine, "workload": workload, "why": why})
 
     def _planned_cells(self) -> list[Cell]:
+        config = Source(self.model, self.plan.cache).config
         cells = []
         for workload in self.group.workloads:
+            lengths = workloads.lengths_of(workload)
+            operations = workloads.operations(config, lengths)
             for engine in self.workers:
                 for arrangement in arrangements_of(engine, workload, self.group):
                     batches = workloads.batches_of(workload, arrangement)
-                    tokens = sum(workloads.lengths_of(workload))
-                    padded = tokens if engine == ATTND else workloads.padded_tokens(batches)
-                    cells.append(Cell(engine, workload, arrangement, tokens, padded))
+                    padded = workloads.padded_tokens(batches) if engine != ATTND else sum(lengths)
+                    cell = Cell(engine, workload, arrangement, sum(lengths), padded, operations)
+                    cells.append(cell)
         return cells
 
     def _give_workloads(self) -> None:
@@ -231,10 +235,10 @@ class GroupRun:
 def arrangements_of(engine: str, workload: str, group: Group) -> tuple[str, ...]:
     """attnd takes the mix as it arrives; the peers take it in every arrangement of the group."""
     if engine == ATTND:
-        return (workloads.WHOLE,)
+        return (WHOLE,)
     parallel = ENGINES[engine].parallel
     if workload != "w3":
-        return () if parallel else (workloads.WHOLE,)
+        return () if parallel else (WHOLE,)
     # Streams side by side are for batches that are ready together, not for an order of arrival.
     return tuple(a for a in group.arrangements if not parallel or a != "naive")
 

@@ -2,8 +2,8 @@
 
 from html import escape
 
-from .measure import ATTND
 from .report import best_of, cells_of
+from .terms import ATTND
 
 COLORS = {
     ATTND: "#d1495b",
@@ -13,7 +13,7 @@ COLORS = {
     "ctranslate2": "#5b7553",
     "torch": "#8d96a3",
 }
-WIDTH, PANEL, TOP, LEFT, BAR, PAD = 920, 190, 64, 60, 130, 30
+WIDTH, PANEL, TOP, LEFT, BAR, PAD = 920, 200, 64, 60, 130, 30
 
 
 def text(x: float, y: float, words: str, size: int = 12, anchor: str = "start") -> str:
@@ -48,7 +48,7 @@ def panel(result: dict, top: float) -> list[str]:
     group = result["group"]
     by_workload = {w: speeds(result, w) for w in group["workloads"]}
     highest = max([1.0, *(value for bars in by_workload.values() for value in bars.values())])
-    base, scale = top + 24 + BAR, BAR / highest
+    base, scale = top + 34 + BAR, BAR / highest
     title = f"{group['model']}, {group['precision']}, {group['threads']} thread" + "s" * (
         group["threads"] > 1
     )

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -44,8 +45,11 @@ class Worker:
     def ask(self, *words: object) -> dict:
         """Sends one line and waits for the answer to it."""
         assert self.process.stdin
-        self.process.stdin.write(" ".join(map(str, words)) + "\n")
-        self.process.stdin.flush()
+        try:
+            self.process.stdin.write(" ".join(map(str, words)) + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            raise EngineError(f"{self.name} ended; see {self.log}") from None
         return self._reply()
 
     def settle(self) -> None:
@@ -67,7 +71,8 @@ class Worker:
 
     def stop(self) -> None:
         assert self.process.stdin and self.process.stdout
-        self.process.stdin.close()
+        with suppress(BrokenPipeError):  # It may have ended with a line unread.
+            self.process.stdin.close()
         self.process.stdout.close()
         try:
             self.process.wait(timeout=20)

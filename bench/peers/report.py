@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from . import workloads
-from .measure import ATTND
+from .terms import ARRANGEMENTS, ATTND, WHOLE, WORKLOADS
 
 BEGIN, END = "<!-- peers: begin -->", "<!-- peers: end -->"
 # What a precision is held against: oneDNN's best f32 GEMM, or the peak of the dot instruction.
@@ -57,12 +56,9 @@ def comparisons(result: dict) -> list[dict]:
     return rows
 
 
-def share_of_roof(result: dict, cell: dict, config: dict) -> float | None:
+def share_of_roof(result: dict, cell: dict) -> float | None:
     roof = result["roof"][ROOF_OF[result["group"]["precision"]]]
-    if not roof:
-        return None
-    done = workloads.operations(config, workloads.lengths_of(cell["workload"]))
-    return done / cell["median_seconds"] / roof["rate"]
+    return cell["operations"] / cell["median_seconds"] / roof["rate"] if roof else None
 
 
 def number(value: float) -> str:
@@ -83,7 +79,7 @@ def table(titles: list[str], rows: list[list[str]], left: int = 1) -> list[str]:
 def label(cell: dict) -> str:
     return (
         cell["engine"]
-        if cell["arrangement"] == workloads.WHOLE
+        if cell["arrangement"] == WHOLE
         else f"{cell['engine']} ({cell['arrangement']})"
     )
 
@@ -93,7 +89,6 @@ def ratio_rows(results: dict) -> list[list[str]]:
     for result in results["groups"]:
         group = result["group"]
         busy = f", {group['busy']} core kept busy" if group["busy"] else ""
-        config = results["models"][group["model"]]
         for row in comparisons(result):
             ours, peer, ratio = row["ours"], row["peer"], row["ratio"]
             rows.append(
@@ -108,7 +103,7 @@ def ratio_rows(results: dict) -> list[list[str]]:
                     f"**{ratio['medians']:.2f}**" if ratio else "–",
                     f"{ratio['minima']:.2f}" if ratio else "–",
                     f"{ratio['least']:.2f}–{ratio['most']:.2f}" if ratio else "–",
-                    percent(share_of_roof(result, ours, config) if ours else None),
+                    percent(share_of_roof(result, ours) if ours else None),
                 ]
             )
     return rows
@@ -133,10 +128,10 @@ def ratio_section(results: dict) -> list[str]:
 
 def columns_of(result: dict) -> list[tuple[str, str]]:
     """(workload, arrangement) of the peers' cells, in the order of the workloads."""
-    arranged = list(workloads.ARRANGEMENTS)
+    arranged = list(ARRANGEMENTS)
     found = {(c["workload"], c["arrangement"]) for c in result["cells"] if c["engine"] != ATTND}
     found |= {(c["workload"], c["arrangement"]) for c in result["cells"] if c["workload"] != "w3"}
-    order = workloads.WORKLOADS
+    order = WORKLOADS
     return sorted(
         found, key=lambda c: (order.index(c[0]), arranged.index(c[1]) if c[1] in arranged else 0)
     )
@@ -149,7 +144,7 @@ def engine_row(result: dict, engine: str, columns: list[tuple[str, str]], metric
     row = [engine]
     for workload, arrangement in columns:
         # attnd has one arrangement, which stands against each of the peers'.
-        arrangement = workloads.WHOLE if engine == ATTND else arrangement
+        arrangement = WHOLE if engine == ATTND else arrangement
         cell = by_column.get((workload, arrangement))
         if not cell:
             row.append("–")
@@ -164,7 +159,7 @@ def engine_row(result: dict, engine: str, columns: list[tuple[str, str]], metric
 
 def group_section(result: dict) -> list[str]:
     group, columns = result["group"], columns_of(result)
-    titles = ["engine", *(w if a == workloads.WHOLE else f"{w} {a}" for w, a in columns)]
+    titles = ["engine", *(w if a == WHOLE else f"{w} {a}" for w, a in columns)]
     lines = [
         f"### {group['model']}, {group['precision']}, {group['threads']} thread"
         + ("s" if group["threads"] > 1 else "")
@@ -256,7 +251,7 @@ def engine_rate(results: dict, server: str, servers: dict) -> float | None:
         same = group["threads"] == servers["threads"] and group["precision"] == servers["precision"]
         if group["model"] != servers["model"] or not same or group["busy"]:
             continue
-        arrangement = workloads.WHOLE if server == ATTND else "tok"
+        arrangement = WHOLE if server == ATTND else "tok"
         for cell in cells_of(result, "w3", server):
             if cell["arrangement"] == arrangement:
                 return cell["tokens_per_second"]
@@ -318,7 +313,7 @@ def server_section(results: dict) -> list[str]:
 
 def heading(results: dict) -> list[str]:
     cpu = results["cpu"]
-    arrangements = "; ".join(f"{name}: {text}" for name, text in workloads.ARRANGEMENTS.items())
+    arrangements = "; ".join(f"{name}: {text}" for name, text in ARRANGEMENTS.items())
     held = (
         "Engines take what the CPU has."
         if results["isa"] == "native"

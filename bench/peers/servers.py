@@ -9,11 +9,9 @@ import os
 import resource
 import signal
 import socket
-import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,12 +20,14 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from . import machine, workloads
-from .measure import ATTND
+from .terms import ATTND
 
 CONNECTIONS = 4
 QUEUE_REQUESTS, QUEUE_TOKENS = 4096, 262_144
 START_SECONDS_MAX = 120
 TEXTS = "texts.txt"
+
+Schedules = dict[str, tuple[str, ...]]  # By engine: what attnctl load is told about when to send.
 
 
 @dataclass(frozen=True)
@@ -214,8 +214,7 @@ class ServersRun:
                 stack.callback(server.stop)
                 self.servers.append(server)
             for count in self.plan.in_flight:
-                flags = ("--concurrency", str(count))
-                self._in_turn(f"{count} in flight", lambda _, flags=flags: flags)
+                self._in_turn(f"{count} in flight", self._all("--concurrency", str(count)))
             self._open_loops()
             memory = {s.engine: machine.peak_mebibytes(s.process.pid) for s in self.servers}
         return {
@@ -232,42 +231,35 @@ class ServersRun:
     def _open_loops(self) -> None:
         most = {s.engine: self._most(s.engine) for s in self.servers}
         references = [rate for engine, rate in most.items() if engine != ATTND]
-        if references:
-            for share in self.plan.common_shares:
-                rate = ("--rate", f"{share * max(references):.1f}")
-                self._in_turn(f"open loop, {rate[1]}/s", lambda _, rate=rate: rate)
+        for share in self.plan.common_shares if references else ():
+            rate = f"{share * max(references):.1f}"
+            self._in_turn(f"open loop, {rate}/s", self._all("--rate", rate))
         for share in self.plan.own_shares:
-            self._in_turn(
-                f"open loop, {share:g} of its own most",
-                lambda s, share=share: ("--rate", f"{share * most[s.engine]:.1f}"),
-            )
+            own: Schedules = {
+                engine: ("--rate", f"{share * rate:.1f}") for engine, rate in most.items()
+            }
+            self._in_turn(f"open loop, {share:g} of its own most", own)
+
+    def _all(self, *schedule: str) -> Schedules:
+        return {server.engine: schedule for server in self.servers}
 
     def _most(self, engine: str) -> float:
         return max(row["requests_per_second"] for row in self.rows if row["server"] == engine)
 
-    def _in_turn(self, load: str, schedule: Callable[[Server], tuple[str, ...]]) -> None:
+    def _in_turn(self, load: str, schedules: Schedules) -> None:
         """One row a server: the run with the median rate, and the rates of all."""
         reports: dict[str, list[dict]] = {server.engine: [] for server in self.servers}
         for _ in range(self.plan.repeats):
             for server in self.servers:
-                reports[server.engine].append(server.load(self.texts, *schedule(server)))
+                report = server.load(self.texts, *schedules[server.engine])
+                reports[server.engine].append(report)
         for engine, runs in reports.items():
-            rates = [run["requests_per_second"] for run in runs]
-            middle = min(
-                runs, key=lambda r: abs(r["requests_per_second"] - statistics.median_low(rates))
-            )
-            cpu = middle["server_cores"] / max(middle["requests_per_second"], 1e-9)
-            self.rows.append(
-                middle
-                | {
-                    "server": engine,
-                    "load": load,
-                    "rates": rates,
-                    "server_cpu_seconds_per_request": cpu,
-                }
-            )
-            print(
-                f"  {load}: {engine} {middle['requests_per_second']:.0f} requests/s, "
-                f"p50 {middle['latency_ms']['p50']:.1f} ms",
-                flush=True,
-            )
+            ordered = sorted(runs, key=lambda run: run["requests_per_second"])
+            row = dict(ordered[(len(ordered) - 1) // 2])
+            row["server"], row["load"] = engine, load
+            row["rates"] = [run["requests_per_second"] for run in runs]
+            answered = max(row["requests_per_second"], 1e-9)
+            row["server_cpu_seconds_per_request"] = row["server_cores"] / answered
+            self.rows.append(row)
+            p50 = row["latency_ms"]["p50"]
+            print(f"  {load}: {engine} {answered:.0f} requests/s, p50 {p50:.1f} ms", flush=True)

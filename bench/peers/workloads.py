@@ -14,22 +14,14 @@ from pathlib import Path
 
 import numpy as np
 
+from .terms import WHOLE
+
 SEED = 7
 CLS, SEP, PAD = 101, 102, 0
 ID_MIN = 1000
 VOCABULARY = 30522
 
-WORKLOADS = ("w1_16", "w1_128", "w1_512", "w2", "w3", "w4")
 _FIXED = {"w1_16": (1, 16), "w1_128": (1, 128), "w1_512": (1, 512), "w2": (32, 128), "w4": (8, 512)}
-
-# How w3 is cut into batches for engines that pad. attnd gets the sequences as they arrive.
-WHOLE = "whole"
-ARRANGEMENTS = {
-    "naive": "in order of arrival, 32 a batch, padded to the longest",
-    "sorted": "sorted by length, 32 a batch",
-    "tok": "sorted by length, at most 1,024 padded tokens a batch",
-    "single": "in order of arrival, one at a time",
-}
 BATCH_SEQUENCES = 32
 BATCH_PADDED_TOKENS = 1024
 
