@@ -127,7 +127,7 @@ class GroupRun:
         try:
             worker = Worker(engine, self._command(engine), self._environment(), self._log(engine))
         except EngineError as error:
-            self._leave_out(engine, "", str(error))
+            self._leave_out(engine, "", str(error).removeprefix(f"{engine}: "))
             return
         self.workers[engine] = stack.enter_context(worker)
 
@@ -160,7 +160,7 @@ class GroupRun:
         return self.plan.out / f"{self.group.name}-{engine}.log"
 
     def _leave_out(self, engine: str, workload: str, why: str) -> None:
-        print(f"  left out: {engine} {workload} {why}", flush=True)
+        print(f"  left out: {engine} {workload}: {why}".replace(" : ", ": "), flush=True)
         self.left_out.append({"engine": engine, "workload": workload, "why": why})
 
     def _planned_cells(self) -> list[Cell]:
