@@ -49,6 +49,9 @@ family=$(awk -F': ' '/^cpu family/{f=$2} /^model[[:space:]]*:/{m=$2} END{print "
   echo '```'
   "$build/bench/primitives_bench" --benchmark_min_time=0.1 2>/dev/null | sed -n '/^-----/,$p'
   echo '```'
+  # bench/peers/run.sh writes this part; it stays as it is.
+  echo
+  sed -n '/<!-- peers: begin -->/,/<!-- peers: end -->/p' "$out"
 } > "$out.new"
 mv "$out.new" "$out"
 echo "$out"

@@ -3,8 +3,8 @@
 #
 #   scripts/install-deps.sh [GROUP...]      as root, or as a user who may sudo
 #
-# Groups: build (the default: everything that attnd itself needs), run (to try it), test, bench, lint, proto, fuzz,
-#   model, image, root.
+# Groups: build (the default: everything that attnd itself needs), run (to try it), test, bench, peers, lint, proto,
+#   fuzz, model, image, root.
 # Each group stands alone: `test` does not bring `build`. `lint` and `fuzz` need clang 14, which Debian 12 has.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
@@ -21,6 +21,8 @@ packages_of() {
     run) say curl python3 ;;
     test) say curl libgmock-dev libgtest-dev python3 ;;
     bench) say libbenchmark-dev ;;
+    # bench/peers/run.sh makes an environment; a Python that brings its own pip keeps it.
+    peers) python3 -c 'import ensurepip' 2>/dev/null || say python3-venv ;;
     lint) say clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev python3 ;;
     fuzz) say clang-14 libclang-rt-14-dev llvm-14 python3 ;;
     # check-proto.sh gets buf from npm; a machine that has npm keeps its own.
@@ -28,7 +30,7 @@ packages_of() {
     model) say ca-certificates python3 python3-pip util-linux ;;
     image) say buildah debootstrap iproute2 util-linux ;;
     root) say debootstrap ;;
-    *) fail "unknown group '$1' (build, run, test, bench, lint, proto, fuzz, model, image, root)" ;;
+    *) fail "unknown group '$1' (build, run, test, bench, peers, lint, proto, fuzz, model, image, root)" ;;
   esac
 }
 
