@@ -300,7 +300,8 @@ size_t Encoder::WorkspaceBytes() const {
   // Attention, the feed-forward half and what follows the layers take turns.
   const size_t attention = floats(rows * 3 * stack.width()) + floats(rows * stack.width()) +
                            AttentionKernels::WorkspaceBytesMax(options_.batch_rows_max);
-  const size_t ffn = FeedForward::WorkspaceBytes(rows, stack.inner, stack.gated);
+  const size_t ffn = FeedForward::WorkspaceBytes(
+      rows, stack.inner, stack.gated ? FeedForward::Kind::kGated : FeedForward::Kind::kPlain);
   const size_t pooler = 2 * floats(kRowStep * hidden);
   const int64_t outputs = head_ ? head_->outputs() : 0;
   const size_t head =

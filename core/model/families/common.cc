@@ -116,8 +116,8 @@ Activation ReadActivation(JsonFields& config, std::string_view key) {
   return Activation::kNone;
 }
 
-Bias ReadBias(JsonFields& config, std::string_view key, bool fallback) {
-  return config.BoolOr(key, fallback) ? Bias::kYes : Bias::kNo;
+Bias ReadBias(JsonFields& config, std::string_view key, Bias fallback) {
+  return config.BoolOr(key, fallback == Bias::kYes) ? Bias::kYes : Bias::kNo;
 }
 
 void RefuseUnsupported(JsonFields& config) {
