@@ -52,6 +52,7 @@ class FeedForward {
 
   size_t bytes() const { return up_.bytes() + (gate_ ? gate_->bytes() : 0) + down_.bytes(); }
   const Linear& up() const { return up_; }
+  const Linear* gate() const { return gate_.get(); }  // Null if it is not gated.
   const Linear& down() const { return down_; }
 
  private:
