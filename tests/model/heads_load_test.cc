@@ -215,5 +215,17 @@ TEST_F(HeadsLoadTest, KernelsAreToldOfEveryKindOfLayer) {
   EXPECT_THAT((*gated)->info().kernels[4].reason, HasSubstr("4 places to either side"));
 }
 
+TEST_F(HeadsLoadTest, FilesThatNameTheMaskCountInTheVersionWhereAHeadNeedsIt) {
+  const auto version = [this](HeadKind head, const char* mask) {
+    dir_.Write("tokenizer_config.json", StrCat(R"({"mask_token": ")", mask, R"("})"));
+    const TinyModel shape{.head = head};
+    const auto model = Load(shape, TinyTensors(shape));
+    EXPECT_TRUE(model.ok()) << model.status();
+    return model.ok() ? (*model)->info().version : std::string();
+  };
+  EXPECT_NE(version(HeadKind::kVocabulary, "[MASK]"), version(HeadKind::kVocabulary, "<mask>"));
+  EXPECT_EQ(version(HeadKind::kSpan, "[MASK]"), version(HeadKind::kSpan, "<mask>"));
+}
+
 }  // namespace
 }  // namespace attnd
