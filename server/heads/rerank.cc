@@ -69,7 +69,7 @@ absl::StatusOr<RerankPlan> PlanRerank(const v1::RerankRequest& request, const Se
   for (const std::string& document : plan.documents) {
     plan.bytes += static_cast<int64_t>(document.size());
   }
-  RETURN_IF_ERROR(CheckFitsQueue(plan.jobs, limits, "documents"));
+  RETURN_IF_ERROR(CheckFitsQueue(NeedOf(plan.jobs), limits, "documents"));
   RETURN_IF_ERROR(CheckReply(plan, limits));
   return plan;
 }

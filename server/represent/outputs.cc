@@ -5,8 +5,8 @@
 #include <cmath>
 
 #include "core/layers/pool.h"
+#include "core/model/pooling.h"
 #include "server/represent/encoding.h"
-#include "server/represent/spans.h"
 
 namespace attnd {
 namespace {

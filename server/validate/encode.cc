@@ -40,14 +40,12 @@ absl::Status CheckReplySize(const EncodePlan& plan, const Limits& limits, ReplyF
 // wait for.
 absl::Status CheckTextBytes(std::span<const GivenInput> inputs, const EncodeChoices& choices,
                             const Limits& limits, std::string_view field) {
-  size_t bytes = 0;
+  int64_t bytes = 0;
   for (const GivenInput& given : inputs) {
-    const v1::Input& input = given.input;
-    bytes +=
-        input.text().size() + input.text_pair().first().size() + input.text_pair().second().size();
-    if (input.has_text()) bytes += choices.prompt.text.size();
+    bytes += TextBytes(given.input);
+    if (given.input.has_text()) bytes += static_cast<int64_t>(choices.prompt.text.size());
   }
-  return CheckTextBytes(static_cast<int64_t>(bytes), limits, field);
+  return CheckTextBytes(bytes, limits, field);
 }
 
 absl::Status CheckRangesCount(const v1::EncodeRequest& request, const EncodeChoices& choices) {
@@ -69,16 +67,6 @@ absl::Status CheckModelName(std::string_view name, const ServedModel& model) {
   if (name.empty() || name == model.name) return absl::OkStatus();
   return Refuse(v1::ERROR_REASON_UNKNOWN_MODEL, "model",
                 StrCat("no model ", Quote(name), " is served; there is ", Quote(model.name)));
-}
-
-absl::Status CheckInputCount(int64_t count, const Limits& limits, std::string_view field) {
-  if (count == 0) {
-    return Refuse(v1::ERROR_REASON_MISSING_FIELD, field, "at least one input is needed");
-  }
-  if (count <= limits.inputs_per_request) return absl::OkStatus();
-  return Refuse(v1::ERROR_REASON_OVER_LIMIT, field,
-                StrCat(count, " inputs are more than the limit of ", limits.inputs_per_request,
-                       " (inputs-per-request)"));
 }
 
 absl::StatusOr<EncodePlan> PlanInputs(std::span<const GivenInput> inputs,
@@ -110,7 +98,7 @@ absl::StatusOr<EncodePlan> PlanInputs(std::span<const GivenInput> inputs,
 absl::StatusOr<EncodePlan> PlanEncode(const v1::EncodeRequest& request, const ServedModel& model,
                                       const Limits& limits, ReplyForm form) {
   RETURN_IF_ERROR(CheckModelName(request.model(), model));
-  RETURN_IF_ERROR(CheckInputCount(request.inputs_size(), limits, "inputs"));
+  RETURN_IF_ERROR(CheckNumberOfInputs(request.inputs_size(), limits, "inputs"));
   ASSIGN_OR_RETURN(const EncodeChoices choices, ReadOptions(request.options(), model, limits));
   RETURN_IF_ERROR(CheckRangesCount(request, choices));
   std::vector<GivenInput> inputs;

@@ -11,6 +11,7 @@
 #include "server/validate/encode_size.h"
 #include "server/validate/error.h"
 #include "server/validate/input.h"
+#include "server/validate/request.h"
 
 namespace attnd {
 namespace {
@@ -139,13 +140,6 @@ absl::StatusOr<WindowCut> ReadCut(const Tokenized& tokens, const WindowChoices& 
   return cut;
 }
 
-// Tokens of all windows, special ones included.
-int64_t TokensOfWindows(const WindowCut& cut) {
-  const int64_t before_last = CountWindows(cut) - 1;
-  const int64_t special = cut.prefix + cut.suffix;
-  return before_last * (special + cut.room) + cut.tokens - before_last * cut.stride;
-}
-
 // The tasks of the input, one for each window; the outputs are still to be asked for.
 absl::StatusOr<std::vector<EncodeTask>> CutTasks(const GivenInput& given, CheckedInput& read,
                                                  const EncodeChoices& choices, const Limits& limits,
@@ -154,7 +148,7 @@ absl::StatusOr<std::vector<EncodeTask>> CutTasks(const GivenInput& given, Checke
   if (choices.windows && given.input.has_text()) {
     ASSIGN_OR_RETURN(const WindowCut cut, ReadCut(read.tokens, *choices.windows));
     if (CountWindows(cut) > 1) {
-      RETURN_IF_ERROR(CheckFitsQueue({.jobs = CountWindows(cut), .tokens = TokensOfWindows(cut)},
+      RETURN_IF_ERROR(CheckFitsQueue({.jobs = CountWindows(cut), .tokens = CountWindowTokens(cut)},
                                      limits, given.field));
       planned.windows = CutWindows(cut);
       planned.merge_order = MergeOrder(cut, planned.windows);
@@ -214,19 +208,6 @@ std::optional<std::vector<int32_t>> KeptTokens(const Tokenized& tokens) {
 }
 
 }  // namespace
-
-absl::Status CheckFitsQueue(const QueueNeed& need, const Limits& limits, std::string_view field) {
-  const auto check = [&](int64_t value, int64_t limit, std::string_view what,
-                         std::string_view knob) {
-    if (value <= limit) return absl::OkStatus();
-    return Refuse(
-        v1::ERROR_REASON_OVER_LIMIT, field,
-        StrCat(value, " ", what, " are more than the queue ever takes, ", limit, " (", knob, ")"));
-  };
-  RETURN_IF_ERROR(check(need.jobs, limits.queue_requests, "inputs or windows", "queue-requests"));
-  RETURN_IF_ERROR(check(need.tokens, limits.queue_tokens, "tokens", "queue-tokens"));
-  return check(need.bytes, limits.queue_bytes, "bytes", "queue-bytes");
-}
 
 absl::StatusOr<InputPlan> PlanInput(const GivenInput& given, const EncodeChoices& choices,
                                     const ServedModel& model, const Limits& limits) {

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "absl/status/statusor.h"
+#include "attnd/v1/encoder.pb.h"
 #include "core/input/tokenizer.h"
 #include "core/model/model.h"
 
@@ -37,5 +38,8 @@ struct ServedModel {
   // As Model::SizeOutputs.
   std::function<void(EncodeTask& task)> size_outputs;
 };
+
+// Which model answered.
+void WriteModel(const ServedModel& model, v1::ModelRef& ref);
 
 }  // namespace attnd
