@@ -18,6 +18,27 @@ namespace {
 
 bool HasText(const v1::Input& input) { return input.has_text() || input.has_text_pair(); }
 
+absl::StatusOr<CheckedInput> ReadWithPrompt(const GivenInput& given, const std::string& prompt,
+                                            const InputChoices& reading, const ServedModel& model,
+                                            const Limits& limits) {
+  const std::string text = StrCat(prompt, given.input.text());
+  const std::string field = StrCat(given.field, ".text");
+  const int32_t prompt_length = TextLength(prompt, reading.tokenize.offset_unit);
+  ASSIGN_OR_RETURN(CheckedInput read, ReadText(text, std::nullopt, reading, model, limits, field));
+  int32_t first_word = FirstWordBehindPrompt(prompt_length, read.tokens);
+  if (read.truncated && reading.tokenize.truncation == Truncation::kLeft &&
+      reading.tokenize.return_strings) {
+    // The text's first word may be among what was dropped.
+    TokenizeOptions whole = reading.tokenize;
+    whole.length_max = std::numeric_limits<int32_t>::max();
+    ASSIGN_OR_RETURN(const Tokenized all,
+                     TokenizeText(text, std::nullopt, whole, model, limits, field));
+    first_word = FirstWordBehindPrompt(prompt_length, all);
+  }
+  RemovePrompt(prompt_length, first_word, read.tokens);
+  return read;
+}
+
 absl::StatusOr<CheckedInput> Read(const GivenInput& given, const EncodeChoices& choices,
                                   const ServedModel& model, const Limits& limits) {
   InputChoices reading{.tokenize = choices.tokenize, .describe_ids = choices.return_tokens};
@@ -33,10 +54,7 @@ absl::StatusOr<CheckedInput> Read(const GivenInput& given, const EncodeChoices& 
   // Cut into windows later on.
   if (choices.windows) reading.tokenize.length_max = std::numeric_limits<int32_t>::max();
   if (prompt.empty()) return ReadInput(input, reading, model, limits, given.field);
-  ASSIGN_OR_RETURN(CheckedInput read, ReadText(StrCat(prompt, input.text()), std::nullopt, reading,
-                                               model, limits, StrCat(given.field, ".text")));
-  RemovePrompt(TextLength(prompt, choices.tokenize.offset_unit), read.tokens);
-  return read;
+  return ReadWithPrompt(given, prompt, reading, model, limits);
 }
 
 absl::StatusOr<std::vector<TextRange>> ReadRanges(const GivenInput& given, OffsetUnit unit) {
