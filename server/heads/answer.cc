@@ -184,7 +184,8 @@ absl::StatusOr<AnswerPlan> PlanAnswer(const v1::AnswerRequest& request, const Se
   for (const v1::Question& question : request.questions()) {
     RETURN_IF_ERROR(AppendQuestion(question, windows, choices, model, limits, plan));
   }
-  RETURN_IF_ERROR(CheckFitsQueue(NeedOf(plan.jobs), limits, "questions"));
+  RETURN_IF_ERROR(CheckFitsQueue(NeedOf(plan.jobs), limits, "questions",
+                                 "Send fewer questions or shorter contexts"));
   return plan;
 }
 

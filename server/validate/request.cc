@@ -49,12 +49,14 @@ QueueNeed NeedOf(std::span<const std::unique_ptr<Job>> jobs) {
   return need;
 }
 
-absl::Status CheckFitsQueue(const QueueNeed& need, const Limits& limits, std::string_view field) {
+absl::Status CheckFitsQueue(const QueueNeed& need, const Limits& limits, std::string_view field,
+                            std::string_view way_out) {
   const auto check = [&](int64_t value, const CountLimit& limit) {
     if (value <= limit.most) return absl::OkStatus();
-    return Refuse(v1::ERROR_REASON_OVER_LIMIT, field,
-                  StrCat(value, " ", limit.what, " are more than the queue ever takes, ",
-                         limit.most, " (", limit.knob, ")"));
+    return Refuse(
+        v1::ERROR_REASON_OVER_LIMIT, field,
+        StrCat(value, " ", limit.what, " are more than the queue ever takes, ", limit.most, " (",
+               limit.knob, "). ", way_out, ", or raise the server's --", limit.knob, "."));
   };
   RETURN_IF_ERROR(check(
       need.jobs,
@@ -64,11 +66,13 @@ absl::Status CheckFitsQueue(const QueueNeed& need, const Limits& limits, std::st
   return check(need.bytes, {.most = limits.queue_bytes, .what = "bytes", .knob = "queue-bytes"});
 }
 
-absl::Status CheckReplyBytes(int64_t bytes, const Limits& limits, std::string_view field) {
+absl::Status CheckReplyBytes(int64_t bytes, const Limits& limits, std::string_view field,
+                             std::string_view way_out) {
   if (bytes <= limits.message_bytes) return absl::OkStatus();
-  return Refuse(v1::ERROR_REASON_REPLY_TOO_LARGE, field,
-                StrCat("the reply could take ", bytes, " bytes; the limit is ",
-                       limits.message_bytes, " (message-bytes)"));
+  return Refuse(
+      v1::ERROR_REASON_REPLY_TOO_LARGE, field,
+      StrCat("the reply could take ", bytes, " bytes; the limit is ", limits.message_bytes,
+             " (message-bytes)", way_out.empty() ? "" : ". ", way_out));
 }
 
 }  // namespace attnd

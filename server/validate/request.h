@@ -42,9 +42,13 @@ struct QueueNeed {
 QueueNeed NeedOf(std::span<const std::unique_ptr<Job>> jobs);
 
 // OVER_LIMIT for what even the empty queue could not take: it would be refused as "full" for ever.
-absl::Status CheckFitsQueue(const QueueNeed& need, const Limits& limits, std::string_view field);
+// `way_out` is what the caller can do, the beginning of a sentence that ends with the limit's flag.
+inline constexpr std::string_view kFewerInputs = "Send fewer or shorter inputs";
+absl::Status CheckFitsQueue(const QueueNeed& need, const Limits& limits, std::string_view field,
+                            std::string_view way_out = kFewerInputs);
 
-// REPLY_TOO_LARGE if a reply of so many bytes could not be sent.
-absl::Status CheckReplyBytes(int64_t bytes, const Limits& limits, std::string_view field);
+// REPLY_TOO_LARGE if a reply of so many bytes could not be sent. `way_out` is a sentence, or empty.
+absl::Status CheckReplyBytes(int64_t bytes, const Limits& limits, std::string_view field,
+                             std::string_view way_out = {});
 
 }  // namespace attnd
