@@ -21,6 +21,12 @@ namespace {
 constexpr int32_t kDefaultAnswerTokens = 15;
 constexpr int32_t kDefaultStride = 128;
 
+// Upper bound of what an Answer takes on the wire besides its text: a float, two int32, tags and
+// lengths.
+constexpr int64_t kAnswerBytes = 32;
+// What widening a text to whole code points adds at most.
+constexpr int64_t kWidenedBytes = 2 * 3;
+
 // How the windows of every question are cut.
 struct AnswerWindows {
   int32_t length_max = 0;
@@ -125,6 +131,31 @@ absl::Status AppendQuestion(const v1::Question& question, const AnswerWindows& w
   return absl::OkStatus();
 }
 
+// The most bytes of a context that so many of its tokens span.
+int64_t LongestSpan(std::span<const Tokenized::Offset> offsets, int32_t tokens_max) {
+  int64_t longest = 0;
+  int32_t end = 0;  // Of all tokens up to `last`.
+  for (size_t first = 0, last = 0; first < offsets.size(); ++first) {
+    const size_t stop = std::min(offsets.size(), first + static_cast<size_t>(tokens_max));
+    for (; last < stop; ++last) end = std::max(end, offsets[last].end);
+    longest = std::max<int64_t>(longest, end - offsets[first].start);
+  }
+  return longest;
+}
+
+// With as many answers as are asked for, each of the longest span.
+absl::Status CheckReply(const AnswerPlan& plan, const Limits& limits) {
+  int64_t bytes = kHeadReplyBytes;
+  for (const PlannedQuestion& question : plan.questions) {
+    bytes +=
+        kInputReplyBytes + plan.top_k * (kAnswerBytes + kWidenedBytes +
+                                         LongestSpan(question.offsets, plan.max_answer_tokens));
+  }
+  return CheckReplyBytes(bytes, limits, "questions",
+                         "Ask for fewer answers (top_k) or shorter ones (max_answer_tokens), or "
+                         "send fewer questions.");
+}
+
 std::vector<ScoredAnswer> FindAnswers(const PlannedQuestion& question, const AnswerPlan& plan,
                                       DoneJobs jobs) {
   BestAnswers best(plan.top_k);
@@ -186,6 +217,7 @@ absl::StatusOr<AnswerPlan> PlanAnswer(const v1::AnswerRequest& request, const Se
   }
   RETURN_IF_ERROR(CheckFitsQueue(NeedOf(plan.jobs), limits, "questions",
                                  "Send fewer questions or shorter contexts"));
+  RETURN_IF_ERROR(CheckReply(plan, limits));
   return plan;
 }
 

@@ -10,6 +10,7 @@
 #include "attnd/v1/encoder.pb.h"
 #include "core/input/tokenizer.h"
 #include "core/model/model.h"
+#include "server/validate/vocabulary.h"
 
 namespace attnd {
 
@@ -28,7 +29,7 @@ struct ServedModel {
       tokenize;
   std::function<std::optional<std::string>(int32_t id)> token_of;
   // VocabularyBytes of this; the server fills it in.
-  int64_t vocabulary_bytes = 0;
+  VocabularySizes vocabulary_bytes;
   // As Tokenizer::Decode. Empty without a tokenizer.
   std::function<absl::StatusOr<std::string>(std::span<const int32_t> ids, bool skip_special_tokens)>
       decode;
