@@ -19,19 +19,22 @@ absl::Status CheckReplySize(const EncodePlan& plan, const Limits& limits, ReplyF
   const PlannedInput& input = plan.inputs.back();
   const bool has_rows = plan.choices.return_token_vectors;
   const int64_t row = has_rows ? RowBytes(plan.choices) : 0;
+  // The vocabulary is most of such a reply, however short the text.
+  const std::string_view sparse =
+      plan.choices.return_sparse ? " A smaller options.sparse_top_k needs less." : "";
   all += input.fixed_bytes + row * input.rows_sent();
   if (form == ReplyForm::kParts &&
       kResponseBytes + input.fixed_bytes + row > limits.message_bytes) {
     return Refuse(v1::ERROR_REASON_REPLY_TOO_LARGE, field,
                   StrCat("all but its token vectors, which alone are sent in parts, could take ",
                          input.fixed_bytes, " bytes; the limit is ", limits.message_bytes,
-                         " (message-bytes)"));
+                         " (message-bytes).", sparse));
   }
   if (form == ReplyForm::kOneMessage && all > limits.message_bytes) {
     return Refuse(v1::ERROR_REASON_REPLY_TOO_LARGE, all_field,
                   StrCat("the reply to the first ", plan.inputs.size(), " could take ", all,
                          " bytes; the limit is ", limits.message_bytes,
-                         " (message-bytes). EncodeStream sends it in parts."));
+                         " (message-bytes). EncodeStream sends it in parts.", sparse));
   }
   return absl::OkStatus();
 }

@@ -49,9 +49,10 @@ int64_t AttentionMapsBytes(const EncodeChoices& choices, int64_t rows) {
 
 int64_t SparseBytes(const EncodeChoices& choices, const ServedModel& model) {
   if (!choices.return_sparse) return 0;
-  const int64_t vocabulary = model.info.vocabulary;
-  const int64_t strings = choices.return_tokens ? model.vocabulary_bytes.tokens.Sum(vocabulary) : 0;
-  return kHeaderBytes + SparseBytesMax(vocabulary) + strings;
+  const int64_t strings =
+      choices.return_tokens ? model.vocabulary_bytes.tokens.Sum(choices.sparse_top_k) : 0;
+  return kHeaderBytes + strings +
+         SparseBytesMax({.vocabulary = model.info.vocabulary, .top_k = choices.sparse_top_k});
 }
 
 }  // namespace
