@@ -49,6 +49,7 @@ void FillRepresentations(const EncodeOptions& options, v1::EncodeOptions& proto)
     if (options.windows->stride) windows.set_stride(*options.windows->stride);
   }
   if (options.return_sparse) proto.set_return_sparse(*options.return_sparse);
+  if (options.sparse_top_k) proto.set_sparse_top_k(*options.sparse_top_k);
   if (options.return_multi_vector) proto.set_return_multi_vector(*options.return_multi_vector);
 }
 

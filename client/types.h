@@ -132,6 +132,7 @@ struct EncodeOptions {
   std::optional<std::string> prompt_name = {};
   std::optional<std::string> prompt = {};  // Empty: none, where the model has a default.
   std::optional<bool> return_sparse = {};
+  std::optional<int32_t> sparse_top_k = {};  // Keeps the largest so many weights.
   std::optional<bool> return_multi_vector = {};
   std::optional<bool> drop_special_tokens = {};
 };

@@ -161,7 +161,8 @@ void ConfigFlags::AddHeadLimits() {
   Limits& limits = config_.limits;
   AddNumber("--documents-per-request", limits.documents_per_request, {1, 4096},
             "Documents of one call to Rerank, each of which is an input with the query; more are "
-            "refused.");
+            "refused. So are pairs of more than queue-tokens tokens together, which many long "
+            "documents reach first.");
   AddNumber("--candidates-per-mask", limits.candidates_per_mask, {1, 10'000},
             "Candidates that FillMask may be asked for, of each mask; more make replies larger.");
   AddNumber("--answers-per-question", limits.answers_per_question, {1, 10'000},

@@ -61,20 +61,43 @@ void AddWindowFlags(CLI::App& command, EncodeOptions& options) {
       ->check(CLI::PositiveNumber);
 }
 
+void AddSpanFlags(CLI::App& command, EncodeOptions& options) {
+  CLI::Option* kind =
+      command
+          .add_option_function<std::string>(
+              "--spans",
+              [&options](const std::string& text) {
+                const auto spans = ParseSpans(text);
+                if (!spans.ok()) {
+                  throw CLI::ValidationError("--spans", std::string(spans.status().message()));
+                }
+                options.spans = *spans;
+              },
+              "A vector for each part of the text: words, sentences, chunks:TOKENS[:OVERLAP]")
+          ->type_name("KIND");
+  command
+      .add_option_function<std::vector<std::string>>(
+          "--span-range",
+          [&options](const std::vector<std::string>& texts) {
+            options.spans = SpanOptions{.kind = SpanKind::kRanges, .ranges = {{}}};
+            for (const std::string& text : texts) {
+              const auto range = ParseRange(text);
+              if (!range.ok()) {
+                throw CLI::ValidationError("--span-range", std::string(range.status().message()));
+              }
+              options.spans->ranges.front().push_back(*range);
+            }
+          },
+          "A vector for this part of every text, from A up to before B, in what --offsets counts; "
+          "may be given more than once")
+      ->type_name("A-B")
+      ->allow_extra_args(false)
+      ->excludes(kind);
+}
+
 void AddRepresentationFlags(CLI::App& command, EncodeOptions& options) {
   AddLayerFlags(command, options);
-  command
-      .add_option_function<std::string>(
-          "--spans",
-          [&options](const std::string& text) {
-            const auto spans = ParseSpans(text);
-            if (!spans.ok()) {
-              throw CLI::ValidationError("--spans", std::string(spans.status().message()));
-            }
-            options.spans = *spans;
-          },
-          "A vector for each part of the text: words, sentences, chunks:TOKENS[:OVERLAP]")
-      ->type_name("KIND");
+  AddSpanFlags(command, options);
   AddChoice<VectorEncoding>(command, "--encoding", options.vector_encoding,
                             {{"f32", VectorEncoding::kFloat32},
                              {"f16", VectorEncoding::kFloat16},
@@ -85,6 +108,9 @@ void AddRepresentationFlags(CLI::App& command, EncodeOptions& options) {
                             "as 1 and -1)");
   AddSwitch(command, "--sparse", options.return_sparse,
             "A weight for each token of the vocabulary (SPLADE)");
+  AddCount(command, "--sparse-top-k", options.sparse_top_k,
+           "With --sparse: keep the largest so many weights; default: all");
+  command.get_option("--sparse-top-k")->needs("--sparse");
   AddSwitch(command, "--multi-vector", options.return_multi_vector,
             "A vector of length 1 for each token (ColBERT)");
   AddSwitch(command, "--drop-special", options.drop_special_tokens,
@@ -112,6 +138,17 @@ absl::StatusOr<SpanOptions> ParseSpans(const std::string& text) {
   SpanOptions spans{.kind = SpanKind::kChunks, .chunk_tokens = tokens};
   if (parts.size() == 3) spans.chunk_overlap = overlap;
   return spans;
+}
+
+absl::StatusOr<TextRange> ParseRange(const std::string& text) {
+  const std::vector<std::string> parts = absl::StrSplit(text, '-');
+  TextRange range;
+  if (parts.size() == 2 && absl::SimpleAtoi(parts[0], &range.begin) &&
+      absl::SimpleAtoi(parts[1], &range.end) && range.begin < range.end) {
+    return range;
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat(text, " is not A-B, two whole numbers of which the first is the smaller"));
 }
 
 void AddPooledVectorFlags(CLI::App& command, EncodeOptions& options) {

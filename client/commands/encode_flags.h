@@ -17,5 +17,7 @@ void AddPooledVectorFlags(CLI::App& command, EncodeOptions& options);
 
 // "words", "sentences", "chunks:N" or "chunks:N:OVERLAP".
 absl::StatusOr<SpanOptions> ParseSpans(const std::string& text);
+// "A-B".
+absl::StatusOr<TextRange> ParseRange(const std::string& text);
 
 }  // namespace attnd::client

@@ -15,6 +15,7 @@ namespace attnd {
 // intermediate is read twice but the gate's.
 class FeedForward {
  public:
+  enum class Kind { kPlain, kGated };
   // Rows taken at a time, so that the wide intermediate stays in the cache.
   static constexpr int64_t kTileRows = kRowCounts.back();
 
@@ -44,13 +45,14 @@ class FeedForward {
   }
 
   // Of the workspace that Run takes, without the scratchpads of its layers.
-  static size_t WorkspaceBytes(int64_t rows, int64_t inner, bool gated) {
+  static size_t WorkspaceBytes(int64_t rows, int64_t inner, Kind kind) {
     const auto one = static_cast<size_t>(std::min(rows, kTileRows) * inner) * sizeof(float) + 64;
-    return gated ? 2 * one : one;
+    return kind == Kind::kGated ? 2 * one : one;
   }
 
   size_t bytes() const { return up_.bytes() + (gate_ ? gate_->bytes() : 0) + down_.bytes(); }
   const Linear& up() const { return up_; }
+  const Linear* gate() const { return gate_.get(); }  // Null if it is not gated.
   const Linear& down() const { return down_; }
 
  private:

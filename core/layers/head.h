@@ -34,6 +34,8 @@ class Head {
   Head(Layers layers, int64_t outputs) : layers_(std::move(layers)), outputs_(outputs) {}
 
   int64_t outputs() const { return outputs_; }
+  const Linear* dense() const { return layers_.dense ? &*layers_.dense : nullptr; }
+  const Linear& slab() const { return layers_.slabs.front(); }  // They share their kernels.
   // logits [rows.size(), outputs]: scores of those rows of x.
   void Run(ConstMatrix x, std::span<const int32_t> rows, Workspace& workspace, float* logits) const;
   // largest [outputs]: the largest score of each output over all rows of x.

@@ -65,6 +65,8 @@ class Encoder {
 
   const ArchSpec& arch() const { return arch_; }
   bool has_pooler() const { return pooler_.has_value(); }
+  // Of each kind of layer that the model has, in the order in which they run; local attention comes
+  // behind that over all rows.
   std::vector<KernelChoice> Kernels() const;
   size_t weight_bytes() const;
 
@@ -77,6 +79,10 @@ class Encoder {
     Norm ffn_norm;
   };
   class Loader;
+
+  // Lengths whose attention kernels are made at load: most inputs are shorter, and a new length
+  // costs a part of a millisecond once.
+  static constexpr int32_t kWarmLengths = 128;
 
   Encoder(const ArchSpec& arch, const Options& options);
   size_t WorkspaceBytes() const;

@@ -13,10 +13,6 @@
 namespace attnd {
 namespace {
 
-// Lengths whose attention kernels are made at load: most inputs are shorter, and a new length costs
-// a part of a millisecond once.
-constexpr int32_t kWarmLengths = 128;
-
 onednn::Epilogue EpilogueOf(Activation activation) {
   switch (activation) {
     case Activation::kNone:
@@ -300,7 +296,8 @@ size_t Encoder::WorkspaceBytes() const {
   // Attention, the feed-forward half and what follows the layers take turns.
   const size_t attention = floats(rows * 3 * stack.width()) + floats(rows * stack.width()) +
                            AttentionKernels::WorkspaceBytesMax(options_.batch_rows_max);
-  const size_t ffn = FeedForward::WorkspaceBytes(rows, stack.inner, stack.gated);
+  const size_t ffn = FeedForward::WorkspaceBytes(
+      rows, stack.inner, stack.gated ? FeedForward::Kind::kGated : FeedForward::Kind::kPlain);
   const size_t pooler = 2 * floats(kRowStep * hidden);
   const int64_t outputs = head_ ? head_->outputs() : 0;
   const size_t head =
@@ -319,30 +316,6 @@ size_t Encoder::weight_bytes() const {
     bytes += layer.qkv.bytes() + layer.out.bytes() + layer.ffn.bytes();
   }
   return bytes;
-}
-
-std::vector<KernelChoice> Encoder::Kernels() const {
-  std::vector<KernelChoice> kernels;
-  const auto dense = [&](std::string_view layer, const Linear& linear) {
-    kernels.push_back(
-        {std::string(layer), linear.kernels().implementation(), linear.kernels().reason()});
-  };
-  const Layer& layer = layers_.front();
-  dense("attention.qkv", layer.qkv);
-  dense("attention.out", layer.out);
-  dense("ffn.up", layer.ffn.up());
-  dense("ffn.down", layer.ffn.down());
-  const auto attention = attention_kernels_->Get(std::min(kWarmLengths, arch_.length_max));
-  if (attention.ok()) {
-    const char* reason = "one call a sequence, by its own length";
-    kernels.push_back(
-        {"attention.scores", std::string((*attention)->scores_implementation()), reason});
-    kernels.push_back(
-        {"attention.softmax", std::string((*attention)->softmax_implementation()), reason});
-    kernels.push_back(
-        {"attention.weighted", std::string((*attention)->weighted_implementation()), reason});
-  }
-  return kernels;
 }
 
 }  // namespace attnd

@@ -7,26 +7,10 @@
 #include "core/base/check.h"
 #include "core/layers/pool.h"
 #include "core/model/encoder.h"
+#include "core/model/pooling.h"
 
 namespace attnd {
 namespace {
-
-// A pooled vector of one sequence; not the pooler's, which is made for all tasks at once.
-void PoolRows(ConstMatrix rows, Pooling pooling, float* out) {
-  switch (pooling) {
-    case Pooling::kCls:
-      return PoolRow(rows, 0, out);
-    case Pooling::kMean:
-      return PoolMean(rows, out);
-    case Pooling::kMax:
-      return PoolMax(rows, out);
-    case Pooling::kLast:
-      return PoolRow(rows, rows.rows - 1, out);
-    case Pooling::kPooler:
-      break;
-  }
-  CHECK_THAT(false);
-}
 
 // The task's rows of the batch, all of them, or those that it names.
 template <typename Use>

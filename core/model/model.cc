@@ -71,9 +71,10 @@ absl::StatusOr<std::unique_ptr<const Model>> Model::Load(const ModelDir& dir,
   ASSIGN_OR_RETURN(const ModelConfig config, ReadModelConfig(dir));
   ASSIGN_OR_RETURN(const Weights weights, Weights::Open(dir));
   ASSIGN_OR_RETURN(const NamedWeights named, NameWeights(config, weights));
-  // Before the encoder is built: a file that cannot be read should cost nothing.
-  ASSIGN_OR_RETURN(const std::string digest, ModelDigest(dir, config, weights, kPrecision));
   ModelInfo info = Describe(config, weights, named);
+  // Before the encoder is built: a file that cannot be read should cost nothing.
+  ASSIGN_OR_RETURN(const std::string digest,
+                   ModelDigest(dir, config, weights, {.precision = kPrecision, .head = info.head}));
   ASSIGN_OR_RETURN(
       std::unique_ptr<const Encoder> encoder,
       Encoder::Load(config.arch,

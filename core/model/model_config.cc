@@ -20,6 +20,8 @@ using Json = nlohmann::json;
 constexpr std::string_view kModulesFile = "modules.json";
 constexpr std::string_view kTransformerFile = "sentence_bert_config.json";
 constexpr std::string_view kPromptsFile = "config_sentence_transformers.json";
+// Those that say which token is the mask.
+constexpr const char* kMaskFiles[] = {"tokenizer_config.json", "special_tokens_map.json"};
 
 struct PoolingName {
   std::string_view flag;  // The boolean of sentence-transformers up to 4.
@@ -192,15 +194,20 @@ absl::StatusOr<ModelConfig> ReadModelConfig(const ModelDir& dir) {
 }
 
 absl::StatusOr<std::string> ModelDigest(const ModelDir& dir, const ModelConfig& config,
-                                        const Weights& weights, std::string_view precision) {
+                                        const Weights& weights, const DigestChoices& choices) {
   Sha256 digest;
-  AddPart(digest, precision, 0);
-  for (const std::string& name : config.files) {
-    ASSIGN_OR_RETURN(const ModelFile file, dir.OpenFile(name, kConfigBytesMax));
-    RETURN_IF_ERROR(AddFile(digest, name, file));
+  AddPart(digest, choices.precision, 0);
+  const auto add = [&](const std::string& name, uint64_t bytes_max) -> absl::Status {
+    ASSIGN_OR_RETURN(const ModelFile file, dir.OpenFile(name, bytes_max));
+    return AddFile(digest, name, file);
+  };
+  for (const std::string& name : config.files) RETURN_IF_ERROR(add(name, kConfigBytesMax));
+  RETURN_IF_ERROR(add("tokenizer.json", kTokenizerBytesMax));
+  if (choices.head == HeadKind::kVocabulary) {
+    for (const char* name : kMaskFiles) {
+      if (dir.Has(name)) RETURN_IF_ERROR(add(name, kMaskFileBytesMax));
+    }
   }
-  ASSIGN_OR_RETURN(const ModelFile tokenizer, dir.OpenFile("tokenizer.json", kTokenizerBytesMax));
-  RETURN_IF_ERROR(AddFile(digest, "tokenizer.json", tokenizer));
   for (const ModelFile& file : weights.files()) RETURN_IF_ERROR(AddFile(digest, file.name(), file));
   return digest.Finish();
 }

@@ -15,6 +15,8 @@ namespace attnd {
 
 inline constexpr uint64_t kConfigBytesMax = 1u << 20;
 inline constexpr uint64_t kTokenizerBytesMax = 64u << 20;
+// They repeat thousands of added tokens, and may hold a chat template.
+inline constexpr uint64_t kMaskFileBytesMax = 8u << 20;
 inline constexpr size_t kPromptsMax = 64;
 inline constexpr size_t kPromptBytesMax = 4u << 10;
 inline constexpr size_t kPromptNameBytesMax = 256;
@@ -40,10 +42,16 @@ struct ModelConfig {
 // that names file and field.
 absl::StatusOr<ModelConfig> ReadModelConfig(const ModelDir& dir);
 
-// SHA-256, as 64 hexadecimal digits, over all that changes an answer: `precision` (how it is
-// computed: "f32"), and name, size and content of tokenizer.json, the weight files and
-// `config.files`. Its first 16 digits are the model's version.
+// What a checkpoint's answers follow from besides its files.
+struct DigestChoices {
+  std::string_view precision;       // How it is computed: "f32".
+  HeadKind head = HeadKind::kNone;  // That the checkpoint has.
+};
+// SHA-256, as 64 hexadecimal digits, over all that changes an answer: the precision, and name, size
+// and content of tokenizer.json, the weight files and `config.files`; with HeadKind::kVocabulary
+// also of the files that name the mask token, where they are there. Its first 16 digits are the
+// model's version.
 absl::StatusOr<std::string> ModelDigest(const ModelDir& dir, const ModelConfig& config,
-                                        const Weights& weights, std::string_view precision);
+                                        const Weights& weights, const DigestChoices& choices);
 
 }  // namespace attnd

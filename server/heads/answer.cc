@@ -10,6 +10,7 @@
 #include "server/heads/abilities.h"
 #include "server/heads/best_answers.h"
 #include "server/heads/text_offsets.h"
+#include "server/represent/spans.h"
 #include "server/validate/encode.h"
 #include "server/validate/error.h"
 #include "server/validate/request.h"
@@ -19,6 +20,12 @@ namespace {
 
 constexpr int32_t kDefaultAnswerTokens = 15;
 constexpr int32_t kDefaultStride = 128;
+
+// Upper bound of what an Answer takes on the wire besides its text: a float, two int32, tags and
+// lengths.
+constexpr int64_t kAnswerBytes = 32;
+// What widening a text to whole code points adds at most.
+constexpr int64_t kWidenedBytes = 2 * 3;
 
 // How the windows of every question are cut.
 struct AnswerWindows {
@@ -43,20 +50,11 @@ absl::Status CheckQuestions(const v1::AnswerRequest& request, const Limits& limi
   return CheckTextBytes(static_cast<int64_t>(bytes), limits, "questions");
 }
 
-// Where the context's tokens stand in the pair: the rows [first, end).
-ContextWindow FindContext(const Tokenized& pair) {
-  const auto& indices = pair.text_indices;
-  const auto first = std::find(indices.begin(), indices.end(), 1);
-  const auto end = std::find_if(first, indices.end(), [](int32_t index) { return index != 1; });
-  return {.first = static_cast<int32_t>(first - indices.begin()),
-          .end = static_cast<int32_t>(end - indices.begin())};
-}
-
-absl::StatusOr<ContextCut> ChooseCut(const CheckedInput& pair, const ContextWindow& context,
-                                     const AnswerWindows& choices, const std::string& field) {
-  const int32_t others = pair.rows - (context.end - context.first);
+absl::StatusOr<WindowCut> ChooseCut(const CheckedInput& pair, const TokenRun& context,
+                                    const AnswerWindows& choices, const std::string& field) {
+  const int32_t others = pair.rows - (context.end - context.begin);
   const int32_t room = choices.length_max - others;
-  if (context.first == context.end) {
+  if (context.begin == context.end) {
     return Refuse(v1::ERROR_REASON_INVALID_VALUE, StrCat(field, ".context"), "it has no tokens");
   }
   if (room < 1) {
@@ -65,13 +63,17 @@ absl::StatusOr<ContextCut> ChooseCut(const CheckedInput& pair, const ContextWind
         StrCat("its tokens and the special ones, ", others,
                ", leave no room for the context within the maximum length ", choices.length_max));
   }
-  const int32_t stride = choices.stride.value_or(std::min(kDefaultStride, room / 2));
-  if (stride < 0 || stride >= room) {
+  const int32_t shared = choices.stride.value_or(std::min(kDefaultStride, room / 2));
+  if (shared < 0 || shared >= room) {
     return Refuse(v1::ERROR_REASON_INVALID_VALUE, "options.stride",
-                  StrCat(stride, " is not between 0 and ", room - 1, ": a window has room for ",
+                  StrCat(shared, " is not between 0 and ", room - 1, ": a window has room for ",
                          room, " tokens of the context of ", field));
   }
-  return ContextCut{.tokens = context.end - context.first, .room = room, .stride = stride};
+  return WindowCut{.tokens = pair.rows,
+                   .prefix = context.begin,
+                   .suffix = pair.rows - context.end,
+                   .room = room,
+                   .stride = room - shared};
 }
 
 // Before windows are made: a small step makes very many of them.
@@ -84,27 +86,15 @@ absl::Status CheckWindowCount(int64_t windows, int64_t windows_before, const Lim
                        " (queue-requests). A larger max_length or a smaller stride needs fewer."));
 }
 
-// `values` without those of the context that are not in the window.
-std::vector<int32_t> InWindow(const std::vector<int32_t>& values, const ContextWindow& context,
-                              const ContextWindow& window) {
-  if (values.empty()) return {};
-  const auto at = [&](int32_t row) { return values.begin() + row; };
-  std::vector<int32_t> kept(values.begin(), at(context.first));
-  kept.insert(kept.end(), at(context.first + window.first), at(context.first + window.end));
-  kept.insert(kept.end(), at(context.end), values.end());
-  return kept;
-}
-
 // Each window has a copy of what stands around the context: counted before any is made.
-absl::Status CheckWindowTokens(const ContextCut& cut, int64_t others, const AnswerPlan& plan,
-                               const Limits& limits, std::string_view field) {
-  const int64_t windows = CountWindows(cut);
-  int64_t tokens = windows * others + cut.tokens + (windows - 1) * cut.stride;
+absl::Status CheckWindowTokens(const WindowCut& cut, const AnswerPlan& plan, const Limits& limits,
+                               std::string_view field) {
+  int64_t tokens = CountWindowTokens(cut);
   for (const auto& job : plan.jobs) tokens += job->rows;
   if (tokens <= limits.queue_tokens) return absl::OkStatus();
   return Refuse(
       v1::ERROR_REASON_OVER_LIMIT, field,
-      StrCat("its ", windows, " windows bring the request to ", tokens,
+      StrCat("its ", CountWindows(cut), " windows bring the request to ", tokens,
              " tokens, more than the queue ever takes, ", limits.queue_tokens, " (queue-tokens)"));
 }
 
@@ -115,23 +105,20 @@ absl::Status AppendQuestion(const v1::Question& question, const AnswerWindows& w
   const std::string field = StrCat("questions[", plan.questions.size(), "]");
   ASSIGN_OR_RETURN(const CheckedInput pair, ReadText(question.question(), question.context(),
                                                      choices, model, limits, field));
-  const ContextWindow context = FindContext(pair.tokens);
-  ASSIGN_OR_RETURN(const ContextCut cut, ChooseCut(pair, context, window_choices, field));
+  const TokenRun context = RunOf(pair.tokens, 1);
+  ASSIGN_OR_RETURN(const WindowCut cut, ChooseCut(pair, context, window_choices, field));
   RETURN_IF_ERROR(
       CheckWindowCount(CountWindows(cut), static_cast<int64_t>(plan.jobs.size()), limits, field));
-  RETURN_IF_ERROR(
-      CheckWindowTokens(cut, pair.rows - (context.end - context.first), plan, limits, field));
+  RETURN_IF_ERROR(CheckWindowTokens(cut, plan, limits, field));
   PlannedQuestion planned{.context = question.context(),
-                          .offsets = {pair.tokens.offsets.begin() + context.first,
+                          .offsets = {pair.tokens.offsets.begin() + context.begin,
                                       pair.tokens.offsets.begin() + context.end},
-                          .rows_before = context.first,
+                          .rows_before = context.begin,
                           .windows = CutWindows(cut),
                           .first_job = plan.jobs.size()};
   HeadInput input;
-  for (const ContextWindow& window : planned.windows) {
-    EncodeTask task;
-    task.ids = InWindow(pair.task.ids, context, window);
-    task.types = InWindow(pair.task.types, context, window);
+  for (const TokenWindow& window : planned.windows) {
+    EncodeTask task = WindowTask(pair.tokens, cut, window);
     const auto rows = static_cast<int32_t>(task.ids.size());
     plan.jobs.push_back(MakeJob(std::move(task), rows, model.info));
     input.rows += rows;
@@ -144,17 +131,43 @@ absl::Status AppendQuestion(const v1::Question& question, const AnswerWindows& w
   return absl::OkStatus();
 }
 
+// The most bytes of a context that so many of its tokens span.
+int64_t LongestSpan(std::span<const Tokenized::Offset> offsets, int32_t tokens_max) {
+  int64_t longest = 0;
+  int32_t end = 0;  // Of all tokens up to `last`.
+  for (size_t first = 0, last = 0; first < offsets.size(); ++first) {
+    const size_t stop = std::min(offsets.size(), first + static_cast<size_t>(tokens_max));
+    for (; last < stop; ++last) end = std::max(end, offsets[last].end);
+    longest = std::max<int64_t>(longest, end - offsets[first].start);
+  }
+  return longest;
+}
+
+// With as many answers as are asked for, each of the longest span.
+absl::Status CheckReply(const AnswerPlan& plan, const Limits& limits) {
+  int64_t bytes = kHeadReplyBytes;
+  for (const PlannedQuestion& question : plan.questions) {
+    bytes +=
+        kInputReplyBytes + plan.top_k * (kAnswerBytes + kWidenedBytes +
+                                         LongestSpan(question.offsets, plan.max_answer_tokens));
+  }
+  return CheckReplyBytes(bytes, limits, "questions",
+                         "Ask for fewer answers (top_k) or shorter ones (max_answer_tokens), or "
+                         "send fewer questions.");
+}
+
 std::vector<ScoredAnswer> FindAnswers(const PlannedQuestion& question, const AnswerPlan& plan,
                                       DoneJobs jobs) {
   BestAnswers best(plan.top_k);
   double no_answer = std::numeric_limits<double>::infinity();
   for (size_t i = 0; i < question.windows.size(); ++i) {
-    const ContextWindow& window = question.windows[i];
-    const int32_t tokens = window.end - window.first;
+    const TokenWindow& window = question.windows[i];
+    const int32_t tokens = window.end - window.begin;
     const SpanScores scores =
         ScoreSpans(LogitsOf(*jobs[i]), question.rows_before, question.rows_before + tokens,
                    plan.allow_no_answer ? NoAnswer::kAllowed : NoAnswer::kExcluded);
-    best.AddWindow(scores, std::span(question.offsets).subspan(window.first, tokens),
+    best.AddWindow(scores,
+                   std::span(question.offsets).subspan(window.begin - question.rows_before, tokens),
                    plan.max_answer_tokens);
     no_answer = std::min(no_answer, scores.no_answer);
   }
@@ -202,7 +215,9 @@ absl::StatusOr<AnswerPlan> PlanAnswer(const v1::AnswerRequest& request, const Se
   for (const v1::Question& question : request.questions()) {
     RETURN_IF_ERROR(AppendQuestion(question, windows, choices, model, limits, plan));
   }
-  RETURN_IF_ERROR(CheckFitsQueue(plan.jobs, limits, "questions"));
+  RETURN_IF_ERROR(CheckFitsQueue(NeedOf(plan.jobs), limits, "questions",
+                                 "Send fewer questions or shorter contexts"));
+  RETURN_IF_ERROR(CheckReply(plan, limits));
   return plan;
 }
 

@@ -5,8 +5,8 @@
 
 #include "absl/status/statusor.h"
 #include "attnd/v1/answer.pb.h"
-#include "server/heads/context_windows.h"
 #include "server/heads/plan.h"
+#include "server/represent/windows.h"
 
 namespace attnd {
 
@@ -16,7 +16,7 @@ struct PlannedQuestion {
   std::string context;
   std::vector<Tokenized::Offset> offsets;  // Of the context's tokens, in its bytes.
   int32_t rows_before = 0;                 // Rows of a window before the context's.
-  std::vector<ContextWindow> windows;      // Of the context's tokens.
+  std::vector<TokenWindow> windows;        // Of the pair's tokens.
   size_t first_job = 0;                    // A job for each window.
 };
 

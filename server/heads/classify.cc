@@ -22,7 +22,8 @@ absl::Status CheckReply(const ClassifyPlan& plan, const ModelInfo& info, const L
   for (const std::string& label : info.labels) longest = std::max(longest, label.size());
   const int64_t labels = plan.top_k * (kLabelScoreBytes + static_cast<int64_t>(longest));
   const auto inputs = static_cast<int64_t>(plan.inputs.size());
-  return CheckReplyBytes(kHeadReplyBytes + inputs * (kInputReplyBytes + labels), limits, "inputs");
+  return CheckReplyBytes(kHeadReplyBytes + inputs * (kInputReplyBytes + labels), limits, "inputs",
+                         "Ask for fewer labels (top_k), or send fewer inputs.");
 }
 
 }  // namespace

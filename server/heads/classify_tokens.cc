@@ -64,7 +64,7 @@ absl::Status CheckReply(const ClassifyTokensPlan& plan, const ModelInfo& info,
       bytes += static_cast<int64_t>(token.size());
     }
   }
-  return CheckReplyBytes(bytes, limits, "inputs");
+  return CheckReplyBytes(bytes, limits, "inputs", "Send fewer or shorter inputs.");
 }
 
 // The strings of tokens that have no text.

@@ -18,6 +18,24 @@ namespace {
 
 constexpr int32_t kDefaultCandidates = 5;
 
+// Upper bounds of what a FilledMask takes on the wire besides its candidates, and a TokenCandidate
+// besides its strings: numbers, tags and lengths.
+constexpr int64_t kMaskBytes = 32;
+constexpr int64_t kCandidateBytes = 24;
+
+// With the longest candidates for each mask.
+absl::Status CheckReply(const FillMaskPlan& plan, const ServedModel& model, const Limits& limits) {
+  const int64_t candidates = std::min(plan.top_k, model.info.vocabulary) * kCandidateBytes +
+                             model.vocabulary_bytes.candidates.Sum(plan.top_k);
+  int64_t bytes = kHeadReplyBytes;
+  for (const auto& job : plan.jobs) {
+    const auto masks = static_cast<int64_t>(std::get<EncodeTask>(job->task).logit_rows.size());
+    bytes += kInputReplyBytes + masks * (kMaskBytes + candidates);
+  }
+  return CheckReplyBytes(bytes, limits, "inputs",
+                         "Ask for fewer candidates (top_k), or send fewer inputs.");
+}
+
 void WriteCandidates(std::span<const float> logits, const FillMaskPlan& plan,
                      const ServedModel& model, v1::FilledMask& mask) {
   const std::vector<double> scores = Softmax(logits);
@@ -64,6 +82,7 @@ absl::StatusOr<FillMaskPlan> PlanFillMask(const v1::FillMaskRequest& request,
   ASSIGN_OR_RETURN(static_cast<HeadPlan&>(plan),
                    PlanHeadInputs(request.inputs(), InputKinds::kWithTokens, choices, model, limits,
                                   find_masks));
+  RETURN_IF_ERROR(CheckReply(plan, model, limits));
   return plan;
 }
 

@@ -88,13 +88,8 @@ absl::StatusOr<HeadPlan> PlanHeadInputs(const google::protobuf::RepeatedPtrField
     RETURN_IF_ERROR(finish(input.task, field));
     Append(std::move(input), SecondsSince(begin), model.info, plan);
   }
-  RETURN_IF_ERROR(CheckFitsQueue(plan.jobs, limits, "inputs"));
+  RETURN_IF_ERROR(CheckFitsQueue(NeedOf(plan.jobs), limits, "inputs"));
   return plan;
-}
-
-void WriteModel(const ServedModel& model, v1::ModelRef& ref) {
-  ref.set_name(model.name);
-  ref.set_version(model.info.version);
 }
 
 void WriteTimings(const JobTimings& from, double tokenize_seconds, v1::Timings& to) {

@@ -77,7 +77,6 @@ absl::StatusOr<TokenizeOptions> ReadTokenizeOptions(const Options& options, cons
 }
 
 // The parts of replies that all methods have.
-void WriteModel(const ServedModel& model, v1::ModelRef& ref);
 void WriteTimings(const JobTimings& from, double tokenize_seconds, v1::Timings& to);
 // Of an input's reply: token_count, truncated and timings.
 template <typename Reply>

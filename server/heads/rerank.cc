@@ -36,7 +36,8 @@ absl::Status CheckDocuments(const v1::RerankRequest& request, const Limits& limi
 absl::Status CheckReply(const RerankPlan& plan, const Limits& limits) {
   int64_t bytes = kHeadReplyBytes + kInputReplyBytes + plan.top_n * kRankedBytes;
   for (const std::string& document : plan.documents) bytes += static_cast<int64_t>(document.size());
-  return CheckReplyBytes(bytes, limits, "documents");
+  return CheckReplyBytes(bytes, limits, "documents",
+                         "Send fewer documents, or leave return_documents out.");
 }
 
 }  // namespace
@@ -69,7 +70,9 @@ absl::StatusOr<RerankPlan> PlanRerank(const v1::RerankRequest& request, const Se
   for (const std::string& document : plan.documents) {
     plan.bytes += static_cast<int64_t>(document.size());
   }
-  RETURN_IF_ERROR(CheckFitsQueue(plan.jobs, limits, "documents"));
+  RETURN_IF_ERROR(CheckFitsQueue(
+      NeedOf(plan.jobs), limits, "documents",
+      "Send fewer or shorter documents, cut them with truncation and a smaller max_length"));
   RETURN_IF_ERROR(CheckReply(plan, limits));
   return plan;
 }

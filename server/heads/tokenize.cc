@@ -18,6 +18,8 @@
 namespace attnd {
 namespace {
 
+constexpr std::string_view kFewerInputsInReply = "Send fewer or shorter inputs.";
+
 absl::StatusOr<TokenizeOptions> ReadOptions(const v1::TokenizeOptions& options) {
   TokenizeOptions tokenize;
   tokenize.add_special_tokens = !options.has_add_special_tokens() || options.add_special_tokens();
@@ -84,7 +86,7 @@ absl::StatusOr<Tokenizations> Tokenize(const v1::TokenizeRequest& request, const
     WriteTokens(tokens, *tokenization.mutable_tokens());
     result.tokenize_seconds.push_back(SecondsSince(begin));
     bytes += static_cast<int64_t>(tokenization.ByteSizeLong()) + kInputReplyBytes;
-    RETURN_IF_ERROR(CheckReplyBytes(bytes, limits, field));
+    RETURN_IF_ERROR(CheckReplyBytes(bytes, limits, field, kFewerInputsInReply));
   }
   return result;
 }
@@ -115,7 +117,7 @@ absl::StatusOr<v1::DetokenizeResponse> Detokenize(const v1::DetokenizeRequest& r
     }
     RETURN_IF_ERROR(text.status());
     bytes += static_cast<int64_t>(text->size()) + kInputReplyBytes;
-    RETURN_IF_ERROR(CheckReplyBytes(bytes, limits, StrCat("inputs[", i, "]")));
+    RETURN_IF_ERROR(CheckReplyBytes(bytes, limits, StrCat("inputs[", i, "]"), kFewerInputsInReply));
     response.add_texts(*std::move(text));
   }
   return response;

@@ -5,8 +5,8 @@
 #include <cmath>
 
 #include "core/layers/pool.h"
+#include "core/model/pooling.h"
 #include "server/represent/encoding.h"
-#include "server/represent/spans.h"
 
 namespace attnd {
 namespace {
@@ -118,25 +118,34 @@ void FinishMultiVectors(const ModelInfo& info, std::vector<float>& vectors) {
   }
 }
 
-void WriteSparse(std::span<const float> weights,
+void WriteSparse(std::span<const float> weights, int32_t top_k,
                  const std::function<std::optional<std::string>(int32_t id)>* token_of,
                  v1::SparseVector& sparse) {
+  std::vector<int32_t> ids;
   for (size_t id = 0; id < weights.size(); ++id) {
-    if (!(weights[id] > 0)) continue;
-    sparse.add_ids(static_cast<int32_t>(id));
+    if (weights[id] > 0) ids.push_back(static_cast<int32_t>(id));
+  }
+  if (static_cast<int64_t>(ids.size()) > top_k) {
+    std::nth_element(ids.begin(), ids.begin() + top_k, ids.end(), [&](int32_t a, int32_t b) {
+      return weights[a] != weights[b] ? weights[a] > weights[b] : a < b;
+    });
+    ids.resize(static_cast<size_t>(top_k));
+    std::sort(ids.begin(), ids.end());
+  }
+  for (const int32_t id : ids) {
+    sparse.add_ids(id);
     sparse.add_weights(weights[id]);
-    if (token_of != nullptr) {
-      sparse.add_tokens((*token_of)(static_cast<int32_t>(id)).value_or(""));
-    }
+    if (token_of != nullptr) sparse.add_tokens((*token_of)(id).value_or(""));
   }
 }
 
-int64_t SparseBytesMax(int64_t vocabulary) {
+int64_t SparseBytesMax(const SparseSize& size) {
   // A varint has 7 bits a byte.
   int64_t id_bytes = 1;
-  for (int64_t rest = vocabulary >> 7; rest > 0; rest >>= 7) ++id_bytes;
+  for (int64_t rest = size.vocabulary >> 7; rest > 0; rest >>= 7) ++id_bytes;
   constexpr int64_t kTagsAndLengths = 2 * (1 + 5);
-  return kTagsAndLengths + vocabulary * (id_bytes + static_cast<int64_t>(sizeof(float)));
+  return kTagsAndLengths +
+         std::min(size.vocabulary, size.top_k) * (id_bytes + static_cast<int64_t>(sizeof(float)));
 }
 
 std::vector<float> Cosines(std::span<const std::span<const float>> sources,

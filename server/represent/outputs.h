@@ -49,12 +49,16 @@ int32_t MultiVectorWidth(const ModelInfo& info);
 // Scales each to length 1; `vectors` is [tokens, MultiVectorWidth].
 void FinishMultiVectors(const ModelInfo& info, std::vector<float>& vectors);
 
-// The weights above 0, by rising id; with the ids' tokens if `token_of` is given. Not more than
-// SparseBytesMax without them.
-void WriteSparse(std::span<const float> weights,
+// The `top_k` largest weights above 0, of equal ones those of lower ids, by rising id; with the
+// ids' tokens if `token_of` is given. Not more than SparseBytesMax without them.
+void WriteSparse(std::span<const float> weights, int32_t top_k,
                  const std::function<std::optional<std::string>(int32_t id)>* token_of,
                  v1::SparseVector& sparse);
-int64_t SparseBytesMax(int64_t vocabulary);
+struct SparseSize {
+  int64_t vocabulary = 0;
+  int64_t top_k = 0;
+};
+int64_t SparseBytesMax(const SparseSize& size);
 
 // The cosine of each source with each target, [sources, targets]: sums in double precision, between
 // -1 and 1, 0 for a vector of length 0. All vectors have one size.

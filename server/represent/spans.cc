@@ -10,21 +10,7 @@ namespace {
 
 constexpr int32_t kTexts = 2;
 
-// The tokens of one text, [begin, end).
-struct Run {
-  int32_t begin = 0;
-  int32_t end = 0;
-};
-
-Run RunOf(const Tokenized& tokens, int32_t text_index) {
-  const auto& indices = tokens.text_indices;
-  const auto begin = std::find(indices.begin(), indices.end(), text_index);
-  const auto end = std::find_if(begin, indices.end(), [&](int32_t i) { return i != text_index; });
-  return {.begin = static_cast<int32_t>(begin - indices.begin()),
-          .end = static_cast<int32_t>(end - indices.begin())};
-}
-
-TokenSpan SpanOf(const Tokenized& tokens, Run run) {
+TokenSpan SpanOf(const Tokenized& tokens, TokenRun run) {
   return {.range = {.start = tokens.offsets[run.begin].start,
                     .end = tokens.offsets[run.end - 1].end,
                     .text_index = tokens.text_indices[run.begin]},
@@ -33,9 +19,9 @@ TokenSpan SpanOf(const Tokenized& tokens, Run run) {
 }
 
 // The runs that `run` falls into.
-std::vector<Run> Chunks(Run run, const Chunking& chunking) {
+std::vector<TokenRun> Chunks(TokenRun run, const Chunking& chunking) {
   CHECK_THAT(chunking.tokens > 0 && chunking.overlap >= 0 && chunking.overlap < chunking.tokens);
-  std::vector<Run> chunks;
+  std::vector<TokenRun> chunks;
   for (int32_t begin = run.begin; begin < run.end; begin += chunking.tokens - chunking.overlap) {
     const int32_t end = begin + std::min(chunking.tokens, run.end - begin);
     chunks.push_back({.begin = begin, .end = end});
@@ -45,6 +31,14 @@ std::vector<Run> Chunks(Run run, const Chunking& chunking) {
 }
 
 }  // namespace
+
+TokenRun RunOf(const Tokenized& tokens, int32_t text_index) {
+  const auto& indices = tokens.text_indices;
+  const auto begin = std::find(indices.begin(), indices.end(), text_index);
+  const auto end = std::find_if(begin, indices.end(), [&](int32_t i) { return i != text_index; });
+  return {.begin = static_cast<int32_t>(begin - indices.begin()),
+          .end = static_cast<int32_t>(end - indices.begin())};
+}
 
 std::vector<TokenSpan> WordSpans(const Tokenized& tokens) {
   CHECK_THAT(tokens.word_ids.size() == tokens.ids.size());
@@ -62,7 +56,7 @@ std::vector<TokenSpan> WordSpans(const Tokenized& tokens) {
 }
 
 std::vector<TokenSpan> RangeSpans(const Tokenized& tokens, std::span<const TextRange> ranges) {
-  const Run runs[kTexts] = {RunOf(tokens, 0), RunOf(tokens, 1)};
+  const TokenRun runs[kTexts] = {RunOf(tokens, 0), RunOf(tokens, 1)};
   std::vector<TokenSpan> spans;
   for (const TextRange& range : ranges) {
     CHECK_THAT(range.text_index >= 0 && range.text_index < kTexts);
@@ -83,7 +77,7 @@ std::vector<TokenSpan> RangeSpans(const Tokenized& tokens, std::span<const TextR
 std::vector<TokenSpan> ChunkSpans(const Tokenized& tokens, const Chunking& chunking) {
   std::vector<TokenSpan> spans;
   for (int32_t text = 0; text < kTexts; ++text) {
-    for (const Run& chunk : Chunks(RunOf(tokens, text), chunking)) {
+    for (const TokenRun& chunk : Chunks(RunOf(tokens, text), chunking)) {
       spans.push_back(SpanOf(tokens, chunk));
     }
   }
@@ -92,27 +86,11 @@ std::vector<TokenSpan> ChunkSpans(const Tokenized& tokens, const Chunking& chunk
 
 std::vector<TokenSpan> ChunkSpans(int32_t count, const Chunking& chunking) {
   std::vector<TokenSpan> spans;
-  for (const Run& chunk : Chunks({.begin = 0, .end = count}, chunking)) {
+  for (const TokenRun& chunk : Chunks({.begin = 0, .end = count}, chunking)) {
     spans.push_back(
         {.range = {.text_index = -1}, .first_token = chunk.begin, .end_token = chunk.end});
   }
   return spans;
-}
-
-void PoolRows(ConstMatrix rows, Pooling pooling, float* out) {
-  switch (pooling) {
-    case Pooling::kCls:
-      return PoolRow(rows, 0, out);
-    case Pooling::kLast:
-      return PoolRow(rows, rows.rows - 1, out);
-    case Pooling::kMean:
-      return PoolMean(rows, out);
-    case Pooling::kMax:
-      return PoolMax(rows, out);
-    case Pooling::kPooler:
-      break;
-  }
-  CHECK_THAT(false);
 }
 
 std::vector<float> PoolSpans(ConstMatrix rows, std::span<const TokenSpan> spans,

@@ -5,11 +5,19 @@
 #include <vector>
 
 #include "core/input/tokenizer.h"
-#include "core/model/arch.h"
+#include "core/model/pooling.h"
 #include "core/tensor/matrix.h"
 #include "server/represent/text.h"
 
 namespace attnd {
+
+// Tokens that follow each other, [begin, end).
+struct TokenRun {
+  int32_t begin = 0;
+  int32_t end = 0;
+};
+// Those of one text, which have that index; empty if there are none.
+TokenRun RunOf(const Tokenized& tokens, int32_t text_index);
 
 // A part of an input: where it stands in its text, and which tokens are of it, [first_token,
 // end_token). Special tokens and those of a prompt are of none.
@@ -37,10 +45,6 @@ std::vector<TokenSpan> RangeSpans(const Tokenized& tokens, std::span<const TextR
 std::vector<TokenSpan> ChunkSpans(const Tokenized& tokens, const Chunking& chunking);
 // Chunks of an input of `count` tokens that has no text.
 std::vector<TokenSpan> ChunkSpans(int32_t count, const Chunking& chunking);
-
-// Makes one vector, `out` [columns], of at least one row. Not for Pooling::kPooler, which needs
-// weights.
-void PoolRows(ConstMatrix rows, Pooling pooling, float* out);
 
 // The vectors of all spans, [spans, rows.columns]; zeros for a span without tokens. Scaled to
 // length 1 with `normalize`.

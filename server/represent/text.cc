@@ -1,7 +1,6 @@
 #include "server/represent/text.h"
 
 #include <algorithm>
-#include <limits>
 
 namespace attnd {
 namespace {
@@ -113,8 +112,17 @@ std::vector<TextRange> SplitSentences(std::string_view text, OffsetUnit unit, in
   return sentences;
 }
 
-void RemovePrompt(int32_t prompt_length, Tokenized& tokens) {
-  int32_t first_word = std::numeric_limits<int32_t>::max();
+int32_t FirstWordBehindPrompt(int32_t prompt_length, const Tokenized& tokens) {
+  for (size_t i = 0; i < tokens.word_ids.size(); ++i) {
+    // Words are numbered in order.
+    if (tokens.word_ids[i] >= 0 && tokens.offsets[i].end > prompt_length) {
+      return tokens.word_ids[i];
+    }
+  }
+  return 0;
+}
+
+void RemovePrompt(int32_t prompt_length, int32_t first_word, Tokenized& tokens) {
   for (size_t i = 0; i < tokens.offsets.size(); ++i) {
     Tokenized::Offset& offset = tokens.offsets[i];
     if (tokens.text_indices[i] < 0) continue;
@@ -127,9 +135,7 @@ void RemovePrompt(int32_t prompt_length, Tokenized& tokens) {
     }
     offset = {.start = std::max(offset.start - prompt_length, 0),
               .end = offset.end - prompt_length};
-    if (word == nullptr) continue;
-    first_word = std::min(first_word, *word);  // Words are numbered in order.
-    *word -= first_word;
+    if (word != nullptr && *word >= 0) *word -= first_word;
   }
 }
 

@@ -47,10 +47,15 @@ int32_t TextLength(std::string_view text, OffsetUnit unit);
 // - at a blank line, and at the end of the text.
 std::vector<TextRange> SplitSentences(std::string_view text, OffsetUnit unit, int32_t text_index);
 
-// For tokens, with offsets, of a prompt and a text that stands behind it: moves offsets and word
-// numbers to those of the text alone. A token of the prompt gets offsets [0, 0), text index -1 and
-// word -1; one that begins in the prompt and ends in the text begins at 0. `prompt_length` is in
-// the offsets' unit.
-void RemovePrompt(int32_t prompt_length, Tokenized& tokens);
+// Tokens, with offsets, of a prompt and a text that stands behind it. `prompt_length` is in the
+// offsets' unit.
+//
+// The number of the text's first word among those of both; 0 for no tokens of the text. `tokens`
+// are all of them: truncation may drop that word.
+int32_t FirstWordBehindPrompt(int32_t prompt_length, const Tokenized& tokens);
+// Moves offsets and word numbers to those of the text alone. A token of the prompt gets offsets
+// [0, 0), text index -1 and word -1; one that begins in the prompt and ends in the text begins at
+// 0.
+void RemovePrompt(int32_t prompt_length, int32_t first_word, Tokenized& tokens);
 
 }  // namespace attnd

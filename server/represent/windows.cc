@@ -43,6 +43,12 @@ int64_t CountWindows(const WindowCut& cut) {
   return 1 + (beyond + cut.stride - 1) / cut.stride;
 }
 
+int64_t CountWindowTokens(const WindowCut& cut) {
+  const int64_t before_last = CountWindows(cut) - 1;
+  const int64_t others = cut.prefix + cut.suffix;
+  return before_last * (others + cut.room) + cut.tokens - before_last * cut.stride;
+}
+
 std::vector<TokenWindow> CutWindows(const WindowCut& cut) {
   std::vector<TokenWindow> windows;
   const auto count = static_cast<int32_t>(CountWindows(cut));

@@ -9,16 +9,17 @@
 
 namespace attnd {
 
-// How a text of more tokens than one window holds is cut. Special tokens stand at its ends alone.
+// How a text of more tokens than one window holds is cut. What every window has beside its part of
+// the text, special tokens and perhaps a question, stands before all of it or behind.
 struct WindowCut {
-  int32_t tokens = 0;  // Of the whole text, special tokens included.
-  int32_t prefix = 0;  // Special tokens before the text,
+  int32_t tokens = 0;  // Of the whole input.
+  int32_t prefix = 0;  // Tokens before the text,
   int32_t suffix = 0;  // and behind it. Every window has them.
   int32_t room = 0;    // Tokens of a window besides them; at least 1.
   int32_t stride = 0;  // From one window's beginning to the next's; 1 .. room.
 };
 
-// [begin, end) of the text's tokens, special tokens not among them.
+// [begin, end) of the input's tokens; those before and behind the text are not among them.
 struct TokenWindow {
   int32_t begin = 0;
   int32_t end = 0;
@@ -34,9 +35,11 @@ struct RowSource {
 
 // Number of windows, for which nothing is allocated.
 int64_t CountWindows(const WindowCut& cut);
+// Of all windows together.
+int64_t CountWindowTokens(const WindowCut& cut);
 // The last one is the first that reaches the end of the text.
 std::vector<TokenWindow> CutWindows(const WindowCut& cut);
-// The ids, and types, of one window with its special tokens.
+// The ids, and types, of one window with what every window has.
 EncodeTask WindowTask(const Tokenized& tokens, const WindowCut& cut, const TokenWindow& window);
 
 // For each token: the window in which it stands farthest from an edge, the earlier of equals. The

@@ -71,7 +71,7 @@ void WriteFixed(const EncodeChoices& choices, const PlannedInput& input, const E
   if (choices.spans) WriteSpans(choices, input, task, hidden, encoding);
   if (choices.return_sparse) {
     const bool with_tokens = choices.return_tokens && model.token_of;
-    WriteSparse(task.sparse_out, with_tokens ? &model.token_of : nullptr,
+    WriteSparse(task.sparse_out, choices.sparse_top_k, with_tokens ? &model.token_of : nullptr,
                 *encoding.mutable_sparse());
   }
   if (choices.return_multi_vector) {

@@ -19,19 +19,22 @@ absl::Status CheckReplySize(const EncodePlan& plan, const Limits& limits, ReplyF
   const PlannedInput& input = plan.inputs.back();
   const bool has_rows = plan.choices.return_token_vectors;
   const int64_t row = has_rows ? RowBytes(plan.choices) : 0;
+  // The vocabulary is most of such a reply, however short the text.
+  const std::string_view sparse =
+      plan.choices.return_sparse ? " A smaller options.sparse_top_k needs less." : "";
   all += input.fixed_bytes + row * input.rows_sent();
   if (form == ReplyForm::kParts &&
       kResponseBytes + input.fixed_bytes + row > limits.message_bytes) {
     return Refuse(v1::ERROR_REASON_REPLY_TOO_LARGE, field,
                   StrCat("all but its token vectors, which alone are sent in parts, could take ",
                          input.fixed_bytes, " bytes; the limit is ", limits.message_bytes,
-                         " (message-bytes)"));
+                         " (message-bytes).", sparse));
   }
   if (form == ReplyForm::kOneMessage && all > limits.message_bytes) {
     return Refuse(v1::ERROR_REASON_REPLY_TOO_LARGE, all_field,
                   StrCat("the reply to the first ", plan.inputs.size(), " could take ", all,
                          " bytes; the limit is ", limits.message_bytes,
-                         " (message-bytes). EncodeStream sends it in parts."));
+                         " (message-bytes). EncodeStream sends it in parts.", sparse));
   }
   return absl::OkStatus();
 }
@@ -40,14 +43,12 @@ absl::Status CheckReplySize(const EncodePlan& plan, const Limits& limits, ReplyF
 // wait for.
 absl::Status CheckTextBytes(std::span<const GivenInput> inputs, const EncodeChoices& choices,
                             const Limits& limits, std::string_view field) {
-  size_t bytes = 0;
+  int64_t bytes = 0;
   for (const GivenInput& given : inputs) {
-    const v1::Input& input = given.input;
-    bytes +=
-        input.text().size() + input.text_pair().first().size() + input.text_pair().second().size();
-    if (input.has_text()) bytes += choices.prompt.text.size();
+    bytes += TextBytes(given.input);
+    if (given.input.has_text()) bytes += static_cast<int64_t>(choices.prompt.text.size());
   }
-  return CheckTextBytes(static_cast<int64_t>(bytes), limits, field);
+  return CheckTextBytes(bytes, limits, field);
 }
 
 absl::Status CheckRangesCount(const v1::EncodeRequest& request, const EncodeChoices& choices) {
@@ -69,16 +70,6 @@ absl::Status CheckModelName(std::string_view name, const ServedModel& model) {
   if (name.empty() || name == model.name) return absl::OkStatus();
   return Refuse(v1::ERROR_REASON_UNKNOWN_MODEL, "model",
                 StrCat("no model ", Quote(name), " is served; there is ", Quote(model.name)));
-}
-
-absl::Status CheckInputCount(int64_t count, const Limits& limits, std::string_view field) {
-  if (count == 0) {
-    return Refuse(v1::ERROR_REASON_MISSING_FIELD, field, "at least one input is needed");
-  }
-  if (count <= limits.inputs_per_request) return absl::OkStatus();
-  return Refuse(v1::ERROR_REASON_OVER_LIMIT, field,
-                StrCat(count, " inputs are more than the limit of ", limits.inputs_per_request,
-                       " (inputs-per-request)"));
 }
 
 absl::StatusOr<EncodePlan> PlanInputs(std::span<const GivenInput> inputs,
@@ -110,7 +101,7 @@ absl::StatusOr<EncodePlan> PlanInputs(std::span<const GivenInput> inputs,
 absl::StatusOr<EncodePlan> PlanEncode(const v1::EncodeRequest& request, const ServedModel& model,
                                       const Limits& limits, ReplyForm form) {
   RETURN_IF_ERROR(CheckModelName(request.model(), model));
-  RETURN_IF_ERROR(CheckInputCount(request.inputs_size(), limits, "inputs"));
+  RETURN_IF_ERROR(CheckNumberOfInputs(request.inputs_size(), limits, "inputs"));
   ASSIGN_OR_RETURN(const EncodeChoices choices, ReadOptions(request.options(), model, limits));
   RETURN_IF_ERROR(CheckRangesCount(request, choices));
   std::vector<GivenInput> inputs;

@@ -40,9 +40,6 @@ absl::StatusOr<EncodePlan> PlanInputs(std::span<const GivenInput> inputs,
                                       const EncodeChoices& choices, const ServedModel& model,
                                       const Limits& limits, ReplyForm form, std::string_view field);
 
-// MISSING_FIELD for no inputs, OVER_LIMIT for too many.
-absl::Status CheckInputCount(int64_t count, const Limits& limits, std::string_view field);
-
 // UNKNOWN_MODEL unless `name` is empty or the served model's.
 absl::Status CheckModelName(std::string_view name, const ServedModel& model);
 

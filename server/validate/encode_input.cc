@@ -11,11 +11,33 @@
 #include "server/validate/encode_size.h"
 #include "server/validate/error.h"
 #include "server/validate/input.h"
+#include "server/validate/request.h"
 
 namespace attnd {
 namespace {
 
 bool HasText(const v1::Input& input) { return input.has_text() || input.has_text_pair(); }
+
+absl::StatusOr<CheckedInput> ReadWithPrompt(const GivenInput& given, const std::string& prompt,
+                                            const InputChoices& reading, const ServedModel& model,
+                                            const Limits& limits) {
+  const std::string text = StrCat(prompt, given.input.text());
+  const std::string field = StrCat(given.field, ".text");
+  const int32_t prompt_length = TextLength(prompt, reading.tokenize.offset_unit);
+  ASSIGN_OR_RETURN(CheckedInput read, ReadText(text, std::nullopt, reading, model, limits, field));
+  int32_t first_word = FirstWordBehindPrompt(prompt_length, read.tokens);
+  if (read.truncated && reading.tokenize.truncation == Truncation::kLeft &&
+      reading.tokenize.return_strings) {
+    // The text's first word may be among what was dropped.
+    TokenizeOptions whole = reading.tokenize;
+    whole.length_max = std::numeric_limits<int32_t>::max();
+    ASSIGN_OR_RETURN(const Tokenized all,
+                     TokenizeText(text, std::nullopt, whole, model, limits, field));
+    first_word = FirstWordBehindPrompt(prompt_length, all);
+  }
+  RemovePrompt(prompt_length, first_word, read.tokens);
+  return read;
+}
 
 absl::StatusOr<CheckedInput> Read(const GivenInput& given, const EncodeChoices& choices,
                                   const ServedModel& model, const Limits& limits) {
@@ -32,10 +54,7 @@ absl::StatusOr<CheckedInput> Read(const GivenInput& given, const EncodeChoices& 
   // Cut into windows later on.
   if (choices.windows) reading.tokenize.length_max = std::numeric_limits<int32_t>::max();
   if (prompt.empty()) return ReadInput(input, reading, model, limits, given.field);
-  ASSIGN_OR_RETURN(CheckedInput read, ReadText(StrCat(prompt, input.text()), std::nullopt, reading,
-                                               model, limits, StrCat(given.field, ".text")));
-  RemovePrompt(TextLength(prompt, choices.tokenize.offset_unit), read.tokens);
-  return read;
+  return ReadWithPrompt(given, prompt, reading, model, limits);
 }
 
 absl::StatusOr<std::vector<TextRange>> ReadRanges(const GivenInput& given, OffsetUnit unit) {
@@ -139,13 +158,6 @@ absl::StatusOr<WindowCut> ReadCut(const Tokenized& tokens, const WindowChoices& 
   return cut;
 }
 
-// Tokens of all windows, special ones included.
-int64_t TokensOfWindows(const WindowCut& cut) {
-  const int64_t before_last = CountWindows(cut) - 1;
-  const int64_t special = cut.prefix + cut.suffix;
-  return before_last * (special + cut.room) + cut.tokens - before_last * cut.stride;
-}
-
 // The tasks of the input, one for each window; the outputs are still to be asked for.
 absl::StatusOr<std::vector<EncodeTask>> CutTasks(const GivenInput& given, CheckedInput& read,
                                                  const EncodeChoices& choices, const Limits& limits,
@@ -154,7 +166,7 @@ absl::StatusOr<std::vector<EncodeTask>> CutTasks(const GivenInput& given, Checke
   if (choices.windows && given.input.has_text()) {
     ASSIGN_OR_RETURN(const WindowCut cut, ReadCut(read.tokens, *choices.windows));
     if (CountWindows(cut) > 1) {
-      RETURN_IF_ERROR(CheckFitsQueue({.jobs = CountWindows(cut), .tokens = TokensOfWindows(cut)},
+      RETURN_IF_ERROR(CheckFitsQueue({.jobs = CountWindows(cut), .tokens = CountWindowTokens(cut)},
                                      limits, given.field));
       planned.windows = CutWindows(cut);
       planned.merge_order = MergeOrder(cut, planned.windows);
@@ -214,19 +226,6 @@ std::optional<std::vector<int32_t>> KeptTokens(const Tokenized& tokens) {
 }
 
 }  // namespace
-
-absl::Status CheckFitsQueue(const QueueNeed& need, const Limits& limits, std::string_view field) {
-  const auto check = [&](int64_t value, int64_t limit, std::string_view what,
-                         std::string_view knob) {
-    if (value <= limit) return absl::OkStatus();
-    return Refuse(
-        v1::ERROR_REASON_OVER_LIMIT, field,
-        StrCat(value, " ", what, " are more than the queue ever takes, ", limit, " (", knob, ")"));
-  };
-  RETURN_IF_ERROR(check(need.jobs, limits.queue_requests, "inputs or windows", "queue-requests"));
-  RETURN_IF_ERROR(check(need.tokens, limits.queue_tokens, "tokens", "queue-tokens"));
-  return check(need.bytes, limits.queue_bytes, "bytes", "queue-bytes");
-}
 
 absl::StatusOr<InputPlan> PlanInput(const GivenInput& given, const EncodeChoices& choices,
                                     const ServedModel& model, const Limits& limits) {

@@ -53,16 +53,6 @@ struct InputPlan {
   std::vector<std::unique_ptr<Job>> jobs;  // input.job_count()
 };
 
-// What a request asks of the queue.
-struct QueueNeed {
-  int64_t jobs = 0;
-  int64_t tokens = 0;
-  int64_t bytes = 0;
-};
-
-// OVER_LIMIT for what the empty queue could not take: it would be refused as "full" for ever.
-absl::Status CheckFitsQueue(const QueueNeed& need, const Limits& limits, std::string_view field);
-
 // Checks and tokenizes one input, finds its spans and windows, and makes its jobs. Fields that it
 // leaves to the caller: tokenize_seconds.
 absl::StatusOr<InputPlan> PlanInput(const GivenInput& given, const EncodeChoices& choices,

@@ -86,6 +86,20 @@ absl::StatusOr<PromptChoices> ReadPrompt(const v1::EncodeOptions& options, const
                        " prompts (ModelInfo.prompts)"));
 }
 
+absl::Status ReadSparse(const v1::EncodeOptions& options, const ModelInfo& info,
+                        EncodeChoices& choices) {
+  choices.return_sparse = options.return_sparse();
+  if (options.has_sparse_top_k() && !choices.return_sparse) {
+    return Refuse(v1::ERROR_REASON_INVALID_VALUE, "options.sparse_top_k",
+                  "return_sparse is not asked for");
+  }
+  ASSIGN_OR_RETURN(
+      choices.sparse_top_k,
+      ReadCount("sparse_top_k", IfSet(options.has_sparse_top_k(), options.sparse_top_k()),
+                info.vocabulary));
+  return absl::OkStatus();
+}
+
 absl::Status ReadTokenize(const v1::EncodeOptions& options, const ModelInfo& info,
                           TokenizeOptions& tokenize) {
   ASSIGN_OR_RETURN(tokenize.truncation, ReadTruncation(options.truncation()));
@@ -122,7 +136,7 @@ absl::StatusOr<EncodeChoices> ReadOptions(const v1::EncodeOptions& options,
   choices.return_token_vectors = options.return_token_vectors();
   choices.return_tokens =
       options.has_return_tokens() ? options.return_tokens() : choices.return_token_vectors;
-  choices.return_sparse = options.return_sparse();
+  RETURN_IF_ERROR(ReadSparse(options, info, choices));
   choices.return_multi_vector = options.return_multi_vector();
   choices.drop_special_tokens = options.drop_special_tokens();
   ASSIGN_OR_RETURN(choices.vector_encoding, ReadVectorEncoding(options.vector_encoding()));

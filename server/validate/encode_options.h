@@ -43,6 +43,7 @@ struct EncodeChoices {
   bool return_token_vectors = false;
   bool return_tokens = false;
   bool return_sparse = false;
+  int32_t sparse_top_k = 0;  // Where there are sparse weights, at least 1.
   bool return_multi_vector = false;
   bool drop_special_tokens = false;
   VectorEncoding vector_encoding = VectorEncoding::kFloat32;

@@ -1,5 +1,8 @@
 #include "server/validate/encode_size.h"
 
+#include <span>
+#include <string>
+
 #include "server/represent/encoding.h"
 #include "server/represent/outputs.h"
 
@@ -47,8 +50,9 @@ int64_t AttentionMapsBytes(const EncodeChoices& choices, int64_t rows) {
 int64_t SparseBytes(const EncodeChoices& choices, const ServedModel& model) {
   if (!choices.return_sparse) return 0;
   const int64_t strings =
-      choices.return_tokens ? model.vocabulary_bytes + model.info.vocabulary * kHeaderBytes : 0;
-  return kHeaderBytes + SparseBytesMax(model.info.vocabulary) + strings;
+      choices.return_tokens ? model.vocabulary_bytes.tokens.Sum(choices.sparse_top_k) : 0;
+  return kHeaderBytes + strings +
+         SparseBytesMax({.vocabulary = model.info.vocabulary, .top_k = choices.sparse_top_k});
 }
 
 }  // namespace
@@ -72,13 +76,18 @@ int64_t TokensBytes(const Tokenized& tokens) {
   return bytes;
 }
 
-int64_t VocabularyBytes(const ServedModel& model) {
-  int64_t bytes = 0;
-  if (model.info.head != HeadKind::kVocabulary || !model.token_of) return bytes;
+VocabularySizes VocabularyBytes(const ServedModel& model) {
+  VocabularySizes sizes;
+  if (model.info.head != HeadKind::kVocabulary) return sizes;
   for (int32_t id = 0; id < model.info.vocabulary; ++id) {
-    bytes += static_cast<int64_t>(model.token_of(id).value_or("").size());
+    const std::string token = model.token_of ? model.token_of(id).value_or("") : "";
+    const std::string text =
+        model.decode ? model.decode(std::span(&id, 1), false).value_or("") : "";
+    const int64_t token_bytes = StringFieldBytes(token.size());
+    sizes.tokens.Add(token_bytes);
+    sizes.candidates.Add(token_bytes + StringFieldBytes(text.size()));
   }
-  return bytes;
+  return sizes;
 }
 
 int64_t RowBytes(const EncodeChoices& choices) {

@@ -21,9 +21,9 @@ int64_t TaskBytes(const EncodeTask& task, int64_t rows, const ModelInfo& info);
 // Upper bound of what these tokens take in an Encoding.
 int64_t TokensBytes(const Tokenized& tokens);
 
-// The strings of all of the vocabulary's tokens together, where the model has a head that may name
-// any of them; else 0.
-int64_t VocabularyBytes(const ServedModel& model);
+// Of all of the vocabulary's tokens, where the model has a head that may name any of them; else of
+// none.
+VocabularySizes VocabularyBytes(const ServedModel& model);
 
 // What one row of token vectors takes in an Encoding.
 int64_t RowBytes(const EncodeChoices& choices);

@@ -137,6 +137,8 @@ absl::StatusOr<Tokenized> TokenizeText(std::string_view text, std::optional<std:
   }
   absl::StatusOr<Tokenized> tokens = model.tokenize(text, pair, options);
   if (!tokens.ok()) return TokenizeRefusal(tokens.status(), field);
+  // A tokenizer may tell the texts of a pair apart for a model that does not, such as DistilBERT.
+  if (model.info.token_types == 0) std::fill(tokens->types.begin(), tokens->types.end(), 0);
   return tokens;
 }
 
@@ -153,8 +155,6 @@ absl::StatusOr<CheckedInput> ReadText(std::string_view text, std::optional<std::
     return Refuse(v1::ERROR_REASON_INVALID_VALUE, field,
                   "the text has no tokens, and add_special_tokens is false");
   }
-  // A tokenizer may tell the texts of a pair apart for a model that does not, such as DistilBERT.
-  if (model.info.token_types == 0) std::fill(tokens.types.begin(), tokens.types.end(), 0);
   RETURN_IF_ERROR(CheckTypes(tokens.types, model.info, field));
   CheckedInput input;
   input.task.ids = tokens.ids;

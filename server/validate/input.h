@@ -32,7 +32,8 @@ struct CheckedInput {
 absl::StatusOr<CheckedInput> ReadInput(const v1::Input& input, const InputChoices& choices,
                                        const ServedModel& model, const Limits& limits,
                                        const std::string& field);
-// The tokens of a text, or of a pair of texts; there may be none. The model has a tokenizer.
+// The tokens of a text, or of a pair of texts; there may be none. Sent as token_ids they are the
+// same input: types are 0 for a model that has none. The model has a tokenizer.
 absl::StatusOr<Tokenized> TokenizeText(std::string_view text, std::optional<std::string_view> pair,
                                        const TokenizeOptions& options, const ServedModel& model,
                                        const Limits& limits, std::string_view field);

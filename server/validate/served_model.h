@@ -7,8 +7,10 @@
 #include <string_view>
 
 #include "absl/status/statusor.h"
+#include "attnd/v1/encoder.pb.h"
 #include "core/input/tokenizer.h"
 #include "core/model/model.h"
+#include "server/validate/vocabulary.h"
 
 namespace attnd {
 
@@ -27,7 +29,7 @@ struct ServedModel {
       tokenize;
   std::function<std::optional<std::string>(int32_t id)> token_of;
   // VocabularyBytes of this; the server fills it in.
-  int64_t vocabulary_bytes = 0;
+  VocabularySizes vocabulary_bytes;
   // As Tokenizer::Decode. Empty without a tokenizer.
   std::function<absl::StatusOr<std::string>(std::span<const int32_t> ids, bool skip_special_tokens)>
       decode;
@@ -37,5 +39,8 @@ struct ServedModel {
   // As Model::SizeOutputs.
   std::function<void(EncodeTask& task)> size_outputs;
 };
+
+// Which model answered.
+void WriteModel(const ServedModel& model, v1::ModelRef& ref);
 
 }  // namespace attnd

@@ -7,6 +7,7 @@
 #include "core/base/strings.h"
 #include "server/validate/encode_size.h"
 #include "server/validate/error.h"
+#include "server/validate/request.h"
 
 namespace attnd {
 namespace {
@@ -56,9 +57,12 @@ absl::StatusOr<SimilarityPlan> PlanSimilarity(const v1::SimilarityRequest& reque
   RETURN_IF_ERROR(CheckModelName(request.model(), model));
   SimilarityPlan plan{.sources = static_cast<size_t>(request.sources_size()),
                       .targets = static_cast<size_t>(request.targets_size())};
-  RETURN_IF_ERROR(CheckInputCount(request.sources_size(), limits, "sources"));
-  RETURN_IF_ERROR(CheckInputCount(static_cast<int64_t>(plan.sources + plan.targets), limits,
-                                  plan.targets == 0 ? "sources" : "targets"));
+  RETURN_IF_ERROR(CheckNumberOfInputs(request.sources_size(), limits, "sources"));
+  RETURN_IF_ERROR(CheckCount(static_cast<int64_t>(plan.sources + plan.targets),
+                             {.most = limits.inputs_per_request,
+                              .what = "sources and targets",
+                              .knob = "inputs-per-request"},
+                             "targets"));
   RETURN_IF_ERROR(CheckReplySize(plan, limits));
   RETURN_IF_ERROR(CheckOptions(request.options()));
   ASSIGN_OR_RETURN(const EncodeChoices choices, ReadOptions(request.options(), model, limits));

@@ -101,6 +101,7 @@ TEST(ConvertEncode, EveryOptionIsSent) {
        .prompt_name = "query",
        .prompt = "",
        .return_sparse = true,
+       .sparse_top_k = 100,
        .return_multi_vector = true,
        .drop_special_tokens = true});
   EXPECT_EQ(request.ShortDebugString(),
@@ -109,8 +110,8 @@ TEST(ConvertEncode, EveryOptionIsSent) {
             "return_weights: false return_scores: true } spans { kind: SPAN_KIND_RANGES pooling: "
             "POOLING_MAX } windows { length: 128 stride: 32 } vector_encoding: "
             "VECTOR_ENCODING_INT8 dimensions: 64 prompt_name: \"query\" prompt: \"\" "
-            "return_sparse: true return_multi_vector: true drop_special_tokens: true } ranges { "
-            "ranges { start: 1 end: 4 text_index: 1 } }");
+            "return_sparse: true return_multi_vector: true drop_special_tokens: true "
+            "sparse_top_k: 100 } ranges { ranges { start: 1 end: 4 text_index: 1 } }");
 }
 
 TEST(ConvertEncode, ChunksAreSentWithTheirSizes) {

@@ -31,6 +31,7 @@ class FakeEncoder final : public v1::EncoderService::Service {
   std::atomic<int> requests = 0;
   std::atomic<bool> stream_had_deadline = false;
   LastRequest<v1::SimilarityRequest> last_similarity;
+  LastRequest<v1::EncodeRequest> last_streamed;
 
   v1::EncodeOptions last_options() {
     absl::MutexLock lock(&mutex_);
@@ -88,6 +89,7 @@ class FakeEncoder final : public v1::EncoderService::Service {
       if (request.request().inputs(0).text() == "break") {
         return {grpc::StatusCode::UNAVAILABLE, "shutting down"};
       }
+      last_streamed.Set(request.request());
       held.push_back(request);
       if (static_cast<int>(held.size()) >= reverse_group) answer_held();
       if (request.request().inputs(0).text() == "last") {

@@ -340,12 +340,13 @@ TEST_F(ModelConfigTest, PromptsAreBoundInNumberAndSize) {
 }
 
 TEST_F(ModelConfigTest, TheDigestChangesWithEverythingThatChangesAnAnswerAndNothingElse) {
-  const auto digest = [&](std::string_view precision = "f32") {
+  const auto digest = [&](std::string_view precision = "f32", HeadKind head = HeadKind::kNone) {
     const absl::StatusOr<ModelDir> dir = ModelDir::Open(temp_.path());
     const absl::StatusOr<ModelConfig> config = ReadModelConfig(*dir);
     const absl::StatusOr<Weights> weights = Weights::Open(*dir);
     EXPECT_TRUE(config.ok() && weights.ok());
-    const absl::StatusOr<std::string> hex = ModelDigest(*dir, *config, *weights, precision);
+    const absl::StatusOr<std::string> hex =
+        ModelDigest(*dir, *config, *weights, {.precision = precision, .head = head});
     EXPECT_TRUE(hex.ok()) << hex.status();
     EXPECT_EQ(hex->size(), 64u);
     return *hex;
@@ -372,6 +373,16 @@ TEST_F(ModelConfigTest, TheDigestChangesWithEverythingThatChangesAnAnswerAndNoth
   EXPECT_EQ(digest(), first);
   temp_.Remove("sentence_bert_config.json");
   EXPECT_TRUE(digests.insert(digest()).second);
+
+  // The mask token is theirs to name, and a head for the vocabulary reads it.
+  for (const char* name : {"tokenizer_config.json", "special_tokens_map.json"}) {
+    temp_.Write(name, R"({"mask_token": "[MASK]"})");
+    const std::string before = digest("f32", HeadKind::kVocabulary);
+    EXPECT_TRUE(digests.insert(before).second) << name;
+    temp_.Write(name, R"({"mask_token": "<mask>"})");
+    EXPECT_TRUE(digests.insert(digest("f32", HeadKind::kVocabulary)).second) << name;
+    EXPECT_FALSE(digests.insert(digest("f32", HeadKind::kSpan)).second) << name;
+  }
 }
 
 }  // namespace

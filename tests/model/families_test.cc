@@ -289,10 +289,27 @@ TEST(HeadTest, LabelsComeFromId2labelInTheOrderOfTheIds) {
     EXPECT_EQ(arch.head.outputs, 12);
     EXPECT_THAT(Described(WithHead(kind), {{"id2label", nullptr}}).labels,
                 ElementsAre("LABEL_0", "LABEL_1"));
-    EXPECT_THAT(ErrorOf(WithHead(kind), {{"id2label", {{"0", nullptr}}}}), HasSubstr("id2label"));
-    EXPECT_THAT(ErrorOf(WithHead(kind), {{"id2label", {{"1", 7}}}}), HasSubstr("id2label"));
+    EXPECT_THAT(ErrorOf(WithHead(kind), {{"id2label", {{"1", 7}}}}), HasSubstr("bytes for 1"));
+    EXPECT_THAT(ErrorOf(WithHead(kind), {{"id2label", {{"1", std::string(257, 'x')}}}}),
+                HasSubstr("256 bytes for 1"));
+    EXPECT_THAT(ErrorOf(WithHead(kind), {{"id2label", {{"POSITIVE", "1"}}}}),
+                HasSubstr("POSITIVE, which is no id"));
   }
   EXPECT_THAT(Described(WithHead(HeadKind::kSpan)).labels, SizeIs(0));
+}
+
+// As many as id2label has entries, which is transformers' num_labels.
+TEST(HeadTest, LabelsWithoutANameAreCalledByTheirId) {
+  const auto labels = [](const Json& by_id) {
+    Json config = TinyConfig(WithHead(HeadKind::kTokenLabels));
+    config["id2label"] = by_id;
+    const auto arch = DescribeArch(config, "config.json");
+    EXPECT_TRUE(arch.ok()) << arch.status();
+    return arch.ok() ? arch->labels : std::vector<std::string>();
+  };
+  EXPECT_THAT(labels({{"0", "a"}, {"2", "c"}, {"3", "d"}}), ElementsAre("a", "LABEL_1", "c"));
+  EXPECT_THAT(labels({{"1", "a"}, {"2", "b"}}), ElementsAre("LABEL_0", "a"));
+  EXPECT_THAT(labels({{"0", nullptr}, {"1", "b"}}), ElementsAre("LABEL_0", "b"));
 }
 
 TEST(HeadTest, ScoresAreMadeAsTheReferencesPipelineMakesThem) {

@@ -183,5 +183,49 @@ TEST_F(HeadsLoadTest, AnEncoderIsTakenFromAnotherTasksCheckpoint) {
   }
 }
 
+std::vector<std::string> LayersOf(const Model& model) {
+  std::vector<std::string> layers;
+  for (const KernelChoice& kernel : model.info().kernels) {
+    EXPECT_FALSE(kernel.implementation.empty()) << kernel.layer;
+    EXPECT_FALSE(kernel.reason.empty()) << kernel.layer;
+    layers.push_back(kernel.layer);
+  }
+  return layers;
+}
+
+TEST_F(HeadsLoadTest, KernelsAreToldOfEveryKindOfLayer) {
+  const TinyModel bare{};
+  std::vector<RawTensor> tensors = TinyTensors(bare);
+  tensors.push_back({"linear.weight", "F32", {8, 16}, std::string(8 * 16 * sizeof(float), '\0')});
+  const auto projected = Load(bare, tensors);
+  ASSERT_TRUE(projected.ok()) << projected.status();
+  EXPECT_THAT(
+      LayersOf(**projected),
+      ElementsAre("attention.qkv", "attention.scores", "attention.softmax", "attention.weighted",
+                  "attention.out", "ffn.up", "ffn.down", "pooler", "projection"));
+
+  const TinyModel local{.family = "modernbert", .head = HeadKind::kVocabulary};
+  const auto gated = Load(local, TinyTensors(local));
+  ASSERT_TRUE(gated.ok()) << gated.status();
+  EXPECT_THAT(
+      LayersOf(**gated),
+      ElementsAre("attention.qkv", "attention.scores", "attention.softmax", "attention.weighted",
+                  "attention.local.scores", "attention.local.softmax", "attention.local.weighted",
+                  "attention.out", "ffn.up", "ffn.gate", "ffn.down", "head.dense", "head.out"));
+  EXPECT_THAT((*gated)->info().kernels[4].reason, HasSubstr("4 places to either side"));
+}
+
+TEST_F(HeadsLoadTest, FilesThatNameTheMaskCountInTheVersionWhereAHeadNeedsIt) {
+  const auto version = [this](HeadKind head, const char* mask) {
+    dir_.Write("tokenizer_config.json", StrCat(R"({"mask_token": ")", mask, R"("})"));
+    const TinyModel shape{.head = head};
+    const auto model = Load(shape, TinyTensors(shape));
+    EXPECT_TRUE(model.ok()) << model.status();
+    return model.ok() ? (*model)->info().version : std::string();
+  };
+  EXPECT_NE(version(HeadKind::kVocabulary, "[MASK]"), version(HeadKind::kVocabulary, "<mask>"));
+  EXPECT_EQ(version(HeadKind::kSpan, "[MASK]"), version(HeadKind::kSpan, "<mask>"));
+}
+
 }  // namespace
 }  // namespace attnd

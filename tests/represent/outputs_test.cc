@@ -105,7 +105,7 @@ TEST(AttentionMapTest, EachLayerHasItsHeadsAndWhatWasAskedFor) {
 TEST(SparseTest, WhatIsNotAboveZeroIsLeftOut) {
   const std::vector<float> weights = {0, 0.5f, -1, 0, 2};
   v1::SparseVector sparse;
-  WriteSparse(weights, nullptr, sparse);
+  WriteSparse(weights, 10, nullptr, sparse);
   EXPECT_THAT(sparse.ids(), ElementsAre(1, 4));
   EXPECT_THAT(sparse.weights(), ElementsAre(0.5f, 2));
   EXPECT_THAT(sparse.tokens(), IsEmpty());
@@ -115,17 +115,41 @@ TEST(SparseTest, WhatIsNotAboveZeroIsLeftOut) {
     return id == 1 ? std::optional<std::string>("one") : std::nullopt;
   };
   v1::SparseVector named;
-  WriteSparse(weights, &token_of, named);
+  WriteSparse(weights, 10, &token_of, named);
   EXPECT_THAT(named.tokens(), ElementsAre("one", ""));
 }
 
 TEST(SparseTest, NoVectorIsLongerThanItsBound) {
   for (const size_t vocabulary : {1u, 127u, 128u, 129u, 16'383u, 16'384u, 16'385u, 40'000u}) {
     v1::SparseVector sparse;
-    WriteSparse(std::vector<float>(vocabulary, 1), nullptr, sparse);
+    const std::vector<float> weights(vocabulary, 1);
+    const auto all = static_cast<int32_t>(vocabulary);
+    WriteSparse(weights, all, nullptr, sparse);
     EXPECT_LE(static_cast<int64_t>(sparse.ByteSizeLong()),
-              SparseBytesMax(static_cast<int64_t>(vocabulary)));
+              SparseBytesMax({.vocabulary = all, .top_k = all}));
+    v1::SparseVector few;
+    WriteSparse(weights, 100, nullptr, few);
+    EXPECT_LE(static_cast<int64_t>(few.ByteSizeLong()),
+              SparseBytesMax({.vocabulary = all, .top_k = 100}));
   }
+  EXPECT_LT(SparseBytesMax({.vocabulary = 40'000, .top_k = 100}), 1000);
+}
+
+TEST(SparseTest, TheLargestAreKeptAndOfEqualOnesThoseOfLowerIds) {
+  const std::vector<float> weights = {0.5f, 3, 1, 0, 1, 2, 1};
+  const auto ids = [&](int32_t top_k) {
+    v1::SparseVector sparse;
+    WriteSparse(weights, top_k, nullptr, sparse);
+    for (int i = 0; i < sparse.ids_size(); ++i) {
+      EXPECT_EQ(sparse.weights(i), weights[sparse.ids(i)]);
+    }
+    return std::vector<int32_t>(sparse.ids().begin(), sparse.ids().end());
+  };
+  EXPECT_THAT(ids(1), ElementsAre(1));
+  EXPECT_THAT(ids(3), ElementsAre(1, 2, 5));
+  EXPECT_THAT(ids(4), ElementsAre(1, 2, 4, 5));
+  EXPECT_THAT(ids(6), ElementsAre(0, 1, 2, 4, 5, 6));
+  EXPECT_THAT(ids(7), ElementsAre(0, 1, 2, 4, 5, 6));
 }
 
 TEST(FinishPooledTest, WhatTheEngineFinishedKeepsItsBits) {

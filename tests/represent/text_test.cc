@@ -98,7 +98,9 @@ TEST(PromptTest, OffsetsAndWordsAreThoseOfTheTextAlone) {
   tokens.text_indices = {-1, 0, 0, 0, 0, -1};
   tokens.special = {1, 0, 0, 0, 0, 1};
   tokens.word_ids = {-1, 0, 1, 2, 3, -1};
-  RemovePrompt(4, tokens);
+  EXPECT_EQ(FirstWordBehindPrompt(4, tokens), 2);
+  EXPECT_EQ(FirstWordBehindPrompt(8, tokens), 0);  // The text is empty.
+  RemovePrompt(4, 2, tokens);
   using Offset = Tokenized::Offset;
   EXPECT_THAT(tokens.offsets, ElementsAre(Offset{0, 0}, Offset{0, 0}, Offset{0, 0}, Offset{0, 1},
                                           Offset{2, 4}, Offset{0, 0}));
@@ -111,7 +113,8 @@ TEST(PromptTest, TokensWithoutOffsetsStayAsTheyAre) {
   Tokenized tokens;
   tokens.ids = {5, 6};
   tokens.text_indices = {0, 0};
-  RemovePrompt(3, tokens);
+  EXPECT_EQ(FirstWordBehindPrompt(3, tokens), 0);
+  RemovePrompt(3, 0, tokens);
   EXPECT_THAT(tokens.text_indices, ElementsAre(0, 0));
 }
 

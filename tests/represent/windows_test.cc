@@ -5,6 +5,7 @@
 #include "server/represent/windows.h"
 
 #include <algorithm>
+#include <limits>
 #include <vector>
 
 #include "gmock/gmock.h"
@@ -27,6 +28,13 @@ TEST(WindowTest, TheLastIsTheFirstThatReachesTheEnd) {
 
 TEST(WindowTest, ATextOfNothingHasOne) {
   EXPECT_EQ(CountWindows({.tokens = 2, .prefix = 2, .room = 1, .stride = 1}), 1);
+}
+
+TEST(WindowTest, VeryManyAreCountedWithoutBeingMade) {
+  constexpr int32_t kMany = std::numeric_limits<int32_t>::max();
+  const WindowCut cut{.tokens = kMany, .room = 2, .stride = 1};
+  EXPECT_EQ(CountWindows(cut), int64_t{kMany} - 1);
+  EXPECT_EQ(CountWindowTokens(cut), 2 * (int64_t{kMany} - 1));
 }
 
 TEST(WindowTest, EachHasTheSpecialTokensAndTheirTypes) {
@@ -75,6 +83,11 @@ TEST(MergeTest, EverySmallCutAgreesWithTheDefinition) {
                               .stride = stride};
           const std::vector<TokenWindow> windows = CutWindows(cut);
           ASSERT_EQ(static_cast<int64_t>(windows.size()), CountWindows(cut));
+          int64_t tokens = 0;
+          for (const TokenWindow& window : windows) {
+            tokens += prefix + window.end - window.begin + suffix;
+          }
+          ASSERT_EQ(CountWindowTokens(cut), tokens);
           const std::vector<RowSource> order = MergeOrder(cut, windows);
           ASSERT_EQ(order.size(), static_cast<size_t>(cut.tokens));
           for (int32_t token = 0; token < cut.tokens; ++token) {

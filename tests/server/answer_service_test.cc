@@ -11,6 +11,7 @@
 #include "attnd/v1/answer.grpc.pb.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "server/heads/answer.h"
 #include "tests/server/head_server.h"
 
 namespace attnd {
@@ -273,6 +274,41 @@ TEST(AnswerTest, MoreWindowsThanTheQueueEverTakesAreRefusedBeforeTheyAreMade) {
   ExpectRefused(Answer(server, request),
                 {.reason = "OVER_LIMIT", .field = "questions[0]", .says = "queue-tokens"});
   EXPECT_EQ(server.model().computed(), 0);
+}
+
+TEST(AnswerTest, AReplyThatCouldNotBeSentIsRefusedBeforeItIsComputed) {
+  Config config = TestServer::DefaultConfig();
+  config.limits.message_bytes = 2000;
+  HeadServer server(Spans(), config);
+  v1::AnswerRequest request = Ask("a b c d e f g h");
+  request.mutable_options()->set_top_k(36);
+  ExpectRefused(Answer(server, request),
+                {.reason = "REPLY_TOO_LARGE",
+                 .field = "questions",
+                 .says = "Ask for fewer answers (top_k) or shorter ones (max_answer_tokens)"});
+  EXPECT_EQ(server.model().computed(), 0);
+  request.mutable_options()->set_top_k(10);
+  EXPECT_TRUE(Answer(server, request).ok());
+}
+
+// The least message that a plan believes to be large enough is, and not by far too large. Tokens
+// are of one byte, and of a code point of several, which is unknown.
+TEST(AnswerTest, TheBoundOfAReplyIsAboveItAndNear) {
+  HeadServer server(Spans());
+  for (const char* context : {"a b c d e f", "\U0001F600 \U0001F601 \U0001F602 cat a dog"}) {
+    v1::AnswerRequest request = Ask(context);
+    for (const int32_t tokens : {1, 3, 100}) {
+      request.mutable_options()->set_top_k(21);
+      request.mutable_options()->set_max_answer_tokens(tokens);
+      v1::AnswerResponse response;
+      ASSERT_TRUE(Answer(server, request, &response).ok());
+      const int answers = response.questions(0).answers_size();
+      request.mutable_options()->set_top_k(answers);
+      const auto bytes = static_cast<int64_t>(response.ByteSizeLong());
+      EXPECT_FALSE(PlanAnswer(request, server.served(), {.message_bytes = bytes - 1}).ok());
+      EXPECT_TRUE(PlanAnswer(request, server.served(), {.message_bytes = 3 * bytes + 1000}).ok());
+    }
+  }
 }
 
 }  // namespace

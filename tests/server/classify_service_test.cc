@@ -206,7 +206,7 @@ TEST(ClassifyTest, MoreThanTheQueueEverTakesIsRefused) {
   HeadServer server(ThreeLabels(), config);
   ExpectRefused(
       Classify(server, TextsRequest({"a", "b"})),
-      {.reason = "OVER_LIMIT", .field = "inputs", .says = "2 sequences are more than the queue"});
+      {.reason = "OVER_LIMIT", .field = "inputs", .says = "2 inputs or windows are more than"});
 }
 
 }  // namespace

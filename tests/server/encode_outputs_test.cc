@@ -126,6 +126,29 @@ TEST(SparseTest, WeightsAreByRisingIdWithTheirTokensWhereTokensAreReturned) {
   request.mutable_options()->set_return_tokens(true);
   EXPECT_THAT(EncodeOne(server, request).sparse().tokens(),
               ElementsAre("[CLS]", "[SEP]", "a", "b"));
+  request.mutable_options()->set_sparse_top_k(2);
+  EXPECT_THAT(EncodeOne(server, request).sparse().ids(), ElementsAre(3, 6));
+  EXPECT_THAT(EncodeOne(server, request).sparse().tokens(), ElementsAre("[SEP]", "b"));
+}
+
+// 32 texts do not fit with the whole vocabulary of 92 tokens, whatever is in them.
+TEST(SparseTest, ARequestForFewerWeightsIsServedWhereAllCouldNotBeSent) {
+  Config config = NumberedServer::DefaultConfig();
+  config.limits.message_bytes = 10'000;
+  NumberedServer server(config);
+  v1::EncodeRequest request;
+  for (int i = 0; i < 32; ++i) request.add_inputs()->set_text("a");
+  request.mutable_options()->set_return_pooled(false);
+  request.mutable_options()->set_return_sparse(true);
+  const grpc::Status status = Encode(server, request);
+  EXPECT_EQ(testing::ReasonIn(status.error_details()), "REPLY_TOO_LARGE");
+  EXPECT_THAT(status.error_message(), ::testing::HasSubstr("A smaller options.sparse_top_k"));
+  EXPECT_EQ(server.model().computed(), 0);
+  request.mutable_options()->set_sparse_top_k(20);
+  v1::EncodeResponse response;
+  const grpc::Status few = Encode(server, request, &response);
+  ASSERT_TRUE(few.ok()) << few.error_message();
+  EXPECT_THAT(response.encodings(31).sparse().ids(), ElementsAre(2, 3, 5));
 }
 
 TEST(MultiVectorTest, RowsAreProjectedAndOfLengthOne) {

@@ -81,6 +81,34 @@ TEST_F(PromptTest, OffsetsWordsAndSpansAreThoseOfTheTextAlone) {
   }
 }
 
+// The tokenizer's own word numbers, which truncation leaves as they are.
+TEST(PromptWordsTest, AreCountedFromTheTextsFirstWordEvenWhereItIsDropped) {
+  const auto tokenizer = Tokenizer::Load(testing::TinyTokenizer());
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+  NumberedServer server(NumberedServer::DefaultConfig(), [&](ServedModel& model) {
+    model.tokenize = [&](auto text, auto pair, const TokenizeOptions& options) {
+      return (*tokenizer)->Encode(text, pair, options);
+    };
+  });
+  v1::EncodeRequest request = Request("a b cats");
+  auto& options = *request.mutable_options();
+  options.set_truncation(v1::TRUNCATION_LEFT);
+  const auto words = [&](const char* prompt, int32_t length) {
+    options.set_prompt(prompt);
+    options.set_max_length(length);
+    const auto ids = EncodeOne(server, request).tokens().word_ids();
+    return std::vector<int32_t>(ids.begin(), ids.end());
+  };
+  // [CLS] the on a b cat ##s [SEP]
+  EXPECT_THAT(words("the on ", 8), ElementsAre(-1, -1, -1, 0, 1, 2, 2, -1));
+  EXPECT_THAT(words("the on ", 7), ElementsAre(-1, -1, 0, 1, 2, 2, -1));
+  EXPECT_THAT(words("the on ", 5), ElementsAre(-1, 1, 2, 2, -1));
+  EXPECT_THAT(words("the on ", 3), ElementsAre(-1, 2, -1));
+  EXPECT_THAT(words("", 4), ElementsAre(-1, 2, 2, -1));
+  options.set_truncation(v1::TRUNCATION_RIGHT);
+  EXPECT_THAT(words("the on ", 6), ElementsAre(-1, -1, -1, 0, 1, -1));
+}
+
 TEST_F(PromptTest, RangesAreCheckedAgainstTheTextAlone) {
   v1::EncodeRequest request = Request("cat");
   request.mutable_options()->mutable_spans()->set_kind(v1::SPAN_KIND_RANGES);

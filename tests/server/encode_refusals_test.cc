@@ -284,6 +284,13 @@ TEST_F(RefusalTest, VectorsAndHeads) {
   ExpectAllRefused({
       {Options([](auto& o) { o.set_vector_encoding(static_cast<v1::VectorEncoding>(6)); }),
        "INVALID_VALUE", "options.vector_encoding", "6"},
+      {Options([](auto& o) { o.set_sparse_top_k(5); }), "INVALID_VALUE", "options.sparse_top_k",
+       "return_sparse is not asked for"},
+      {Options([](auto& o) {
+         o.set_return_sparse(true);
+         o.set_sparse_top_k(0);
+       }),
+       "INVALID_VALUE", "options.sparse_top_k", "0 is not at least 1"},
       {Options([](auto& o) { o.set_dimensions(0); }), "INVALID_VALUE", "options.dimensions",
        "0 is not between 1 and 4"},
       {Options([](auto& o) { o.set_dimensions(-1); }), "INVALID_VALUE", "options.dimensions", "-1"},

@@ -9,6 +9,8 @@
 #include "attnd/v1/fill_mask.grpc.pb.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "server/heads/fill_mask.h"
+#include "server/validate/encode_size.h"
 #include "tests/server/head_server.h"
 
 namespace attnd {
@@ -176,14 +178,35 @@ TEST(FillMaskTest, MoreLogitsThanTheQueueEverTakesAreRefused) {
                 {.reason = "OVER_LIMIT", .field = "inputs", .says = "queue-bytes"});
 }
 
-TEST(FillMaskTest, AReplyThatCannotBeSentIsRefused) {
+TEST(FillMaskTest, AReplyThatCouldNotBeSentIsRefusedBeforeItIsComputed) {
   Config config = TestServer::DefaultConfig();
-  config.limits.message_bytes = 500;
+  config.limits.message_bytes = 3000;
   HeadServer server(Vocabulary(), config);
-  v1::FillMaskRequest request = TextRequest("[MASK]");
+  v1::FillMaskRequest request = TextRequest("[MASK] [MASK]");
   request.mutable_options()->set_top_k(100);
-  ExpectRefused(FillMask(server, request),
-                {.reason = "REPLY_TOO_LARGE", .field = "", .says = "500"});
+  ExpectRefused(
+      FillMask(server, request),
+      {.reason = "REPLY_TOO_LARGE", .field = "inputs", .says = "Ask for fewer candidates (top_k)"});
+  EXPECT_EQ(server.model().computed(), 0);
+  request.mutable_options()->set_top_k(10);
+  EXPECT_TRUE(FillMask(server, request).ok());
+}
+
+// The least message that a plan believes to be large enough is, and not by far too large.
+TEST(FillMaskTest, TheBoundOfAReplyIsAboveItAndNear) {
+  HeadServer server(Vocabulary());
+  ServedModel model = server.served();
+  model.vocabulary_bytes = VocabularyBytes(model);
+  v1::FillMaskRequest request = TextRequest("[MASK] a [MASK]");
+  request.mutable_options()->set_return_logits(true);
+  for (const int32_t top_k : {1, 3, 92, 100}) {
+    request.mutable_options()->set_top_k(top_k);
+    v1::FillMaskResponse response;
+    ASSERT_TRUE(FillMask(server, request, &response).ok());
+    const auto bytes = static_cast<int64_t>(response.ByteSizeLong());
+    EXPECT_FALSE(PlanFillMask(request, model, {.message_bytes = bytes - 1}).ok());
+    EXPECT_TRUE(PlanFillMask(request, model, {.message_bytes = 2 * bytes + 1000}).ok());
+  }
 }
 
 }  // namespace

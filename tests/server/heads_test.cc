@@ -1,6 +1,6 @@
-// Goal: what is made of logits is what the headers say: scores, ranks, windows, answers and places
-// in a text. Method: the pure functions of server/heads by themselves, against naive loops over
-// random numbers with fixed seeds, or values written out.
+// Goal: what is made of logits is what the headers say: scores, ranks, answers and places in a
+// text. Method: the pure functions of server/heads by themselves, against naive loops over random
+// numbers with fixed seeds, or values written out.
 
 #include <algorithm>
 #include <cmath>
@@ -15,7 +15,6 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "server/heads/best_answers.h"
-#include "server/heads/context_windows.h"
 #include "server/heads/scores.h"
 #include "server/heads/text_offsets.h"
 #include "server/validate/error.h"
@@ -97,32 +96,6 @@ TEST(ScoresTest, TheRequestsFunctionWinsOverTheModels) {
   EXPECT_EQ(*ReadScoreFunction(v1::SCORE_FUNCTION_NONE, info), ScoreFunction::kNone);
   const auto unknown = ReadScoreFunction(static_cast<v1::ScoreFunction>(9), info);
   EXPECT_EQ(ErrorReasonOf(unknown.status()), v1::ERROR_REASON_INVALID_VALUE);
-}
-
-TEST(WindowsTest, EveryTokenIsReadAndNeighboursShareTheStride) {
-  for (int32_t tokens = 1; tokens <= 40; ++tokens) {
-    for (int32_t room = 1; room <= 12; ++room) {
-      for (int32_t stride = 0; stride < room; ++stride) {
-        const ContextCut cut{.tokens = tokens, .room = room, .stride = stride};
-        const std::vector<ContextWindow> windows = CutWindows(cut);
-        ASSERT_EQ(CountWindows(cut), static_cast<int64_t>(windows.size()));
-        ASSERT_EQ(windows.front().first, 0);
-        ASSERT_EQ(windows.back().end, tokens);
-        for (size_t i = 0; i + 1 < windows.size(); ++i) {
-          ASSERT_EQ(windows[i].end - windows[i].first, room);
-          ASSERT_EQ(windows[i].end - windows[i + 1].first, stride);
-          // No window repeats what the one before has read already.
-          ASSERT_GT(windows[i + 1].end, windows[i].end);
-        }
-        ASSERT_LE(windows.back().end - windows.back().first, room);
-      }
-    }
-  }
-}
-
-TEST(WindowsTest, VeryManyAreCountedWithoutBeingMade) {
-  EXPECT_EQ(CountWindows({.tokens = std::numeric_limits<int32_t>::max(), .room = 2, .stride = 1}),
-            int64_t{std::numeric_limits<int32_t>::max()} - 1);
 }
 
 // Rows 0 and 4 are special; the context is rows 1 to 3.

@@ -193,6 +193,28 @@ TEST(RerankTest, EveryWrongFieldIsRefusedByName) {
   EXPECT_EQ(server.model().computed(), 0);
 }
 
+// 256 documents may be named, but only short ones wait at once.
+TEST(RerankTest, DocumentsThatCouldNeverWaitTogetherAreRefusedWithTheWayOut) {
+  Config config = TestServer::DefaultConfig();
+  config.limits.queue_tokens = 4096;
+  HeadServer server(CrossEncoder(), config);
+  std::string text;
+  for (int i = 0; i < 24; ++i) text += "a ";
+  v1::RerankRequest request = Request(std::vector<std::string>(200, text));
+  ExpectRefused(
+      Rerank(server, request),
+      {.reason = "OVER_LIMIT",
+       .field = "documents",
+       .says = "more than the queue ever takes, 4096 (queue-tokens). Send fewer or shorter "
+               "documents, cut them with truncation and a smaller max_length, or raise "
+               "the server's --queue-tokens."});
+  EXPECT_EQ(server.model().computed(), 0);
+  request.mutable_options()->set_truncation(v1::TRUNCATION_RIGHT);
+  request.mutable_options()->set_max_length(20);
+  const grpc::Status status = Rerank(server, request);
+  EXPECT_TRUE(status.ok()) << status.error_message();
+}
+
 TEST(RerankTest, DocumentsThatCouldNotBeSentBackAreRefusedBeforeTheyAreComputed) {
   Config config = TestServer::DefaultConfig();
   config.limits.message_bytes = 66'000;

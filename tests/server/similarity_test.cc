@@ -122,8 +122,9 @@ TEST(SimilarityTest, WhatIsWrongIsNamed) {
   };
   expect({}, "MISSING_FIELD", "sources", "at least one");
   expect(Texts({}, {"a"}), "MISSING_FIELD", "sources", "at least one");
-  expect(Texts(std::vector<std::string>(33, "a"), {}), "OVER_LIMIT", "sources", "33 inputs");
-  expect(Texts({"a"}, std::vector<std::string>(32, "a")), "OVER_LIMIT", "targets", "33 inputs");
+  expect(Texts(std::vector<std::string>(33, "a"), {}), "OVER_LIMIT", "sources", "33 sources");
+  expect(Texts({"a"}, std::vector<std::string>(32, "a")), "OVER_LIMIT", "targets",
+         "33 sources and targets");
   v1::SimilarityRequest request = Texts({"a"}, {"b"});
   request.set_model("other");
   expect(request, "UNKNOWN_MODEL", "model", "other");

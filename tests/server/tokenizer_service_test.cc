@@ -145,6 +145,25 @@ TEST(TokenizeTest, EveryWrongFieldIsRefusedByName) {
   }
 }
 
+// As DistilBERT, whose tokenizer says 1 of the second text all the same.
+TEST(TokenizeTest, WhatAModelWithoutTokenTypesIsToldItTakes) {
+  TestServer server(TestServer::DefaultConfig(),
+                    [](ServedModel& model) { model.info.token_types = 0; });
+  v1::TokenizeRequest request;
+  request.add_inputs()->mutable_text_pair()->set_first("a");
+  request.mutable_inputs(0)->mutable_text_pair()->set_second("b");
+  v1::TokenizeResponse response;
+  ASSERT_TRUE(Tokenize(server, request, &response).ok());
+  const v1::Tokens& tokens = response.tokenizations(0).tokens();
+  EXPECT_THAT(tokens.type_ids(), ElementsAre(0, 0, 0, 0, 0));
+  v1::EncodeRequest encode;
+  v1::TokenIds& ids = *encode.add_inputs()->mutable_token_ids();
+  *ids.mutable_ids() = tokens.ids();
+  *ids.mutable_type_ids() = tokens.type_ids();
+  const grpc::Status status = Encode(server, encode);
+  EXPECT_TRUE(status.ok()) << status.error_message();
+}
+
 TEST(TokenizeTest, AReplyThatCannotBeSentIsRefused) {
   Config config = TestServer::DefaultConfig();
   config.limits.message_bytes = 65'536;

@@ -35,27 +35,44 @@ std::string ReadClass(JsonFields& config) {
   return names->empty() ? std::string() : names->front().get<std::string>();
 }
 
-// id2label: {"0": "negative", ...}. Without it, num_labels (2 in transformers) of "LABEL_0", ...
-std::vector<std::string> ReadLabels(JsonFields& config) {
-  std::vector<std::string> labels;
-  const nlohmann::json* by_id = config.Find("id2label");
-  if (by_id == nullptr) {
-    const int32_t count = IntOr(config, "num_labels", 1, kLabelsMax, 2);
-    for (int32_t id = 0; id < count; ++id) labels.push_back(StrCat("LABEL_", id));
-    return labels;
-  }
-  if (!by_id->is_object() || by_id->empty() || by_id->size() > kLabelsMax) {
+bool IsWholeNumber(std::string_view text) {
+  return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
+}
+
+// id2label, {"0": "negative", ...}: whole numbers, and texts or nulls.
+void CheckLabels(JsonFields& config, const nlohmann::json& by_id) {
+  if (!by_id.is_object() || by_id.empty() || by_id.size() > kLabelsMax) {
     config.Fail("id2label", StrCat("is no object of 1 to ", kLabelsMax, " labels"));
-    return labels;
+    return;
   }
-  for (size_t id = 0; id < by_id->size(); ++id) {
-    const auto label = by_id->find(std::to_string(id));
-    if (label == by_id->end() || !label->is_string() ||
-        label->get_ref<const std::string&>().size() > kLabelBytesMax) {
-      config.Fail("id2label", StrCat("has no text of at most ", kLabelBytesMax, " bytes for ", id));
-      return labels;
+  for (const auto& [id, label] : by_id.items()) {
+    if (!IsWholeNumber(id)) {
+      config.Fail("id2label", StrCat("has ", Printable(id), ", which is no id"));
     }
-    labels.push_back(label->get<std::string>());
+    if (!label.is_null() &&
+        (!label.is_string() || label.get_ref<const std::string&>().size() > kLabelBytesMax)) {
+      config.Fail("id2label",
+                  StrCat("has no text of at most ", kLabelBytesMax, " bytes for ", Printable(id)));
+    }
+  }
+}
+
+// As in transformers there are as many labels as id2label has entries, whatever their ids, or
+// num_labels, which is 2 if nothing is said. A label without a name is "LABEL_<id>".
+std::vector<std::string> ReadLabels(JsonFields& config) {
+  const nlohmann::json* by_id = config.Find("id2label");
+  if (by_id != nullptr) {
+    CheckLabels(config, *by_id);
+    if (!config.status().ok()) return {};
+  }
+  const int32_t count = by_id != nullptr ? static_cast<int32_t>(by_id->size())
+                                         : IntOr(config, "num_labels", 1, kLabelsMax, 2);
+  std::vector<std::string> labels;
+  for (int32_t id = 0; id < count; ++id) {
+    labels.push_back(StrCat("LABEL_", id));
+    if (by_id == nullptr) continue;
+    const auto name = by_id->find(std::to_string(id));
+    if (name != by_id->end() && name->is_string()) labels.back() = name->get<std::string>();
   }
   return labels;
 }
@@ -116,8 +133,8 @@ Activation ReadActivation(JsonFields& config, std::string_view key) {
   return Activation::kNone;
 }
 
-Bias ReadBias(JsonFields& config, std::string_view key, bool fallback) {
-  return config.BoolOr(key, fallback) ? Bias::kYes : Bias::kNo;
+Bias ReadBias(JsonFields& config, std::string_view key, Bias fallback) {
+  return config.BoolOr(key, fallback == Bias::kYes) ? Bias::kYes : Bias::kNo;
 }
 
 void RefuseUnsupported(JsonFields& config) {

@@ -24,7 +24,8 @@ int32_t IntOr(JsonFields& config, std::string_view key, int32_t min, int32_t max
 float Epsilon(JsonFields& config, std::string_view key, double fallback);
 // "gelu" if the field is absent.
 Activation ReadActivation(JsonFields& config, std::string_view key);
-Bias ReadBias(JsonFields& config, std::string_view key, bool fallback);
+// `fallback` if the field is absent.
+Bias ReadBias(JsonFields& config, std::string_view key, Bias fallback);
 
 // Settings that change answers and that no block here computes.
 void RefuseUnsupported(JsonFields& config);

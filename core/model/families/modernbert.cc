@@ -97,9 +97,9 @@ StackSpec ReadStack(JsonFields& config, int32_t hidden) {
       .norm_at = NormAt::kBefore,
       .activation = ReadActivation(config, "hidden_activation"),
       .gated = true,
-      .attention_bias = ReadBias(config, "attention_bias", false),
-      .ffn_bias = ReadBias(config, "mlp_bias", false),
-      .norm_bias = ReadBias(config, "norm_bias", false),
+      .attention_bias = ReadBias(config, "attention_bias", Bias::kNo),
+      .ffn_bias = ReadBias(config, "mlp_bias", Bias::kNo),
+      .norm_bias = ReadBias(config, "norm_bias", Bias::kNo),
       .first_norm = false,  // The embedding's norm is in its place.
       .final_norm = true,
   };
@@ -137,7 +137,7 @@ ArchSpec ModernBert(JsonFields& config) {
   };
   const HeadSpec base{.dense = true,
                       .activation = ReadActivation(config, "classifier_activation"),
-                      .dense_bias = ReadBias(config, "classifier_bias", false),
+                      .dense_bias = ReadBias(config, "classifier_bias", Bias::kNo),
                       .norm = true,
                       .norm_bias = arch.encoder.norm_bias};
   HeadSpec sequence = base, tokens = base, span = base, vocabulary = base;
@@ -146,7 +146,7 @@ ArchSpec ModernBert(JsonFields& config) {
   tokens.kind = HeadKind::kTokenLabels;
   span.kind = HeadKind::kSpan;
   vocabulary.kind = HeadKind::kVocabulary;
-  vocabulary.out_bias = ReadBias(config, "decoder_bias", true);
+  vocabulary.out_bias = ReadBias(config, "decoder_bias", Bias::kYes);
   const HeadOfClass heads[] = {
       {"ForSequenceClassification", sequence, kClassifier},
       {"ForTokenClassification", tokens, kClassifier},
