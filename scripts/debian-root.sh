@@ -32,11 +32,13 @@ make_debian_root() {
   if [ -f /etc/pip.conf ]; then cp /etc/pip.conf "$root/etc/pip.conf"; fi
 }
 
-# copy_sources DIR: the working tree, without what git ignores.
+# copy_sources DIR: the working tree, without what git ignores. What an earlier copy had besides is removed, but for its
+# build; files are as new as the copy, since a build looks at times and a file may have become an older one.
 copy_sources() {
   mkdir -p "$1"
+  find "$1" -mindepth 1 -maxdepth 1 ! -name build -exec rm -rf {} +
   (cd "$root_dir" && git ls-files -z --cached --others --exclude-standard | tar --null -T - -cf - --ignore-failed-read) |
-    tar -xf - -C "$1"
+    tar -xmf - -C "$1"
 }
 
 # in_root DIR COMMAND...: a clean environment; only a proxy passes.
