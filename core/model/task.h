@@ -1,7 +1,9 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "core/model/arch.h"
@@ -52,5 +54,19 @@ struct EncodeTask {
   // [rows, ModelInfo::projection], or [rows, hidden] without one. Not scaled to length 1.
   std::vector<float> projection_out;
 };
+
+// All outputs of a task, for what treats them alike.
+inline constexpr std::array kEncodeOutputs = {&EncodeTask::rows_out,
+                                              &EncodeTask::pooled_out,
+                                              &EncodeTask::hidden_out,
+                                              &EncodeTask::attention_weights_out,
+                                              &EncodeTask::attention_scores_out,
+                                              &EncodeTask::logits_out,
+                                              &EncodeTask::sparse_out,
+                                              &EncodeTask::projection_out};
+
+// What the task computes, by content: the SHA-256 of its input and of what it asks for. A model
+// gives tasks of equal keys equal outputs, to the bit (batch invariance).
+std::string ContentKey(const EncodeTask& task);
 
 }  // namespace attnd
