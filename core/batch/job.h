@@ -5,7 +5,9 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <variant>
+#include <vector>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
@@ -27,6 +29,8 @@ struct JobTimings {
   Clock::time_point finished{};  // Of the last step.
   int32_t batch_rows = 0;        // Of the batch of the last step.
   int32_t batch_sequences = 0;
+  bool shared = false;  // Another job, in flight at the same time, computed it.
+  bool kept = false;    // It was computed for an earlier request (ResultCache).
 };
 
 // One sequence's way through the engine. A request with many inputs is many jobs, submitted
@@ -47,8 +51,13 @@ struct Job {
   // before the job leaves the queue. Null: cannot be cancelled.
   std::shared_ptr<const std::atomic<bool>> cancelled;
   Task task;
+  // What it computes, by content (ContentKey): jobs of one queue with equal keys are computed once
+  // while they are in flight together. Empty: computed by itself. Only for a job of one step.
+  std::string key;
   Done done;
   JobTimings timings;
+  // Jobs of the same key that wait for this one's result. The queue's own.
+  std::vector<std::unique_ptr<Job>> sharers;
 };
 
 // What a worker runs batches on: a model, or in tests a stub. Made by, and used on, one worker's
@@ -65,6 +74,7 @@ using ExecutorFactory = absl::AnyInvocable<std::unique_ptr<Executor>(int worker)
 // What the engine says about a batch that it has just run. Data alone, so that core needs no
 // metrics library.
 struct BatchReport {
+  int lane = 0;  // See Engine::Lane.
   int32_t sequences = 0;
   int32_t rows = 0;
   double compute_seconds = 0;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <string_view>
+#include <unordered_set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -19,8 +21,21 @@ absl::Status Cancelled() { return absl::CancelledError("the call was cancelled")
 absl::Status Expired() { return absl::DeadlineExceededError("the deadline passed in the queue"); }
 absl::Status ShutDown() { return absl::UnavailableError("the server is shutting down"); }
 
+// Why the job is not to be run at `now`; OK if it is.
+absl::Status Death(const Job& job, Clock::time_point now) {
+  if (IsCancelled(job)) return Cancelled();
+  return job.deadline <= now ? Expired() : absl::OkStatus();
+}
+
+void CopyResults(const Task& from, Task& to) {
+  const auto* computed = std::get_if<EncodeTask>(&from);
+  if (computed == nullptr) return;  // A test's.
+  for (const auto member : kEncodeOutputs) std::get<EncodeTask>(to).*member = computed->*member;
+}
+
 absl::Status CheckJob(const Job& job, const BatchLimits& limits, Clock::time_point now) {
   CHECK_THAT(job.done != nullptr && job.steps > 0 && job.rows > 0);
+  CHECK_THAT(job.key.empty() || job.steps == 1);
   if (job.rows > limits.rows_max) {
     return absl::InvalidArgumentError(absl::StrCat("an input has ", job.rows,
                                                    " rows; a batch holds at most ", limits.rows_max,
@@ -45,6 +60,7 @@ absl::Status CheckBound(const char* what, int64_t held, int64_t more, int64_t ma
 
 void CallDone(std::vector<Finished>& finished) {
   for (Finished& one : finished) {
+    if (one.computed_by != nullptr) CopyResults(one.computed_by->task, one.job->task);
     Job::Done done = std::move(one.job->done);
     std::move(done)(std::move(one.job), std::move(one.status));
   }
@@ -56,28 +72,93 @@ Queue::Queue(const BatchLimits& batch, const QueueLimits& limits, DecideFunction
   CHECK_THAT(batch.rows_max > 0 && batch.sequences_max > 0);
 }
 
-absl::Status Queue::Submit(std::vector<std::unique_ptr<Job>>& jobs, Clock::time_point now) {
+bool Queue::HasLeader(const Job& job) const {
+  return !job.key.empty() && leaders_.find(job.key) != leaders_.end();
+}
+
+absl::Status Queue::Check(std::span<const std::unique_ptr<Job>> jobs, Clock::time_point now) const {
   if (closed_) return ShutDown();
   QueueDepth more;
+  std::unordered_set<std::string_view> keys;
   for (const std::unique_ptr<Job>& job : jobs) {
     RETURN_IF_ERROR(CheckJob(*job, batch_limits_, now));
     // No single job is larger than the bound, so the sum stays far from overflow.
     RETURN_IF_ERROR(CheckBound("bytes", depth_.bytes + more.bytes,
                                static_cast<int64_t>(std::min<uint64_t>(job->bytes, INT64_MAX)),
                                limits_.bytes_max));
-    more.rows += job->rows;
+    const bool leads = job->key.empty() || (keys.insert(job->key).second && !HasLeader(*job));
+    if (leads) more.rows += job->rows;
     more.jobs += 1;
     more.bytes += static_cast<int64_t>(job->bytes);
   }
   RETURN_IF_ERROR(CheckBound("jobs", depth_.jobs, more.jobs, limits_.jobs_max));
-  RETURN_IF_ERROR(CheckBound("rows", depth_.rows, more.rows, limits_.rows_max));
+  return CheckBound("rows", depth_.rows, more.rows, limits_.rows_max);
+}
 
+absl::Status Queue::Submit(std::vector<std::unique_ptr<Job>>& jobs, Clock::time_point now) {
+  RETURN_IF_ERROR(Check(jobs, now));
   for (std::unique_ptr<Job>& job : jobs) {
     job->timings.submitted = now;
+    if (HasLeader(*job)) {
+      CountSharer(*job, +1);
+      leaders_[job->key]->sharers.push_back(std::move(job));
+      continue;
+    }
+    if (!job->key.empty()) leaders_[job->key] = job.get();
     Push(std::move(job), waiting_.size());
   }
   jobs.clear();
   return absl::OkStatus();
+}
+
+void Queue::ReapSharers(Clock::time_point now, std::vector<Finished>& finished) {
+  if (sharers_ == 0) return;
+  for (auto& [key, leader] : leaders_) {
+    auto& sharers = leader->sharers;
+    for (std::unique_ptr<Job>& sharer : sharers) {
+      absl::Status death = Death(*sharer, now);
+      if (death.ok()) continue;
+      CountSharer(*sharer, -1);
+      finished.push_back({std::move(sharer), std::move(death)});
+    }
+    std::erase(sharers, nullptr);
+  }
+}
+
+void Queue::Inherit(std::unique_ptr<Job>& leader, const absl::Status& death,
+                    std::vector<Finished>& finished) {
+  std::unique_ptr<Job> heir = std::move(leader->sharers.front());
+  leader->sharers.erase(leader->sharers.begin());
+  heir->sharers = std::move(leader->sharers);
+  leader->sharers.clear();
+  leaders_[heir->key] = heir.get();
+  CountSharer(*heir, -1);
+  Count(*leader, -1);
+  Count(*heir, +1);
+  finished.push_back({std::move(leader), death});
+  leader = std::move(heir);
+}
+
+void Queue::Drop(std::unique_ptr<Job> job, const absl::Status& why,
+                 std::vector<Finished>& finished) {
+  Count(*job, -1);
+  FinishSharers(*job, why, finished);
+  finished.push_back({std::move(job), why});
+}
+
+void Queue::FinishSharers(Job& leader, const absl::Status& status,
+                          std::vector<Finished>& finished) {
+  if (leader.key.empty()) return;
+  leaders_.erase(leader.key);
+  for (std::unique_ptr<Job>& sharer : std::exchange(leader.sharers, {})) {
+    CountSharer(*sharer, -1);
+    const Clock::time_point submitted = sharer->timings.submitted;
+    sharer->timings = leader.timings;
+    sharer->timings.submitted = submitted;
+    sharer->timings.started = std::max(submitted, leader.timings.started);
+    sharer->timings.shared = true;
+    finished.push_back({std::move(sharer), status, status.ok() ? &leader : nullptr});
+  }
 }
 
 template <typename Visit>
@@ -98,12 +179,18 @@ void Queue::Sweep(Visit visit) {
 Clock::time_point Queue::Take(Clock::time_point now, int workers_idle, Batch& batch,
                               std::vector<Finished>& finished) {
   CHECK_THAT(batch.jobs.empty());
+  ReapSharers(now, finished);
   view_.clear();
   for (size_t i = 0; i < waiting_.size(); ++i) {
+    absl::Status death = Death(*waiting_[i], now);
+    if (!death.ok() && !waiting_[i]->sharers.empty()) {
+      Inherit(waiting_[i], death, finished);
+      death = absl::OkStatus();  // It was not a moment ago.
+    }
     const Job& job = *waiting_[i];
     view_.push_back({.rows = job.rows,
                      .continuing = i < continuing_,
-                     .cancelled = IsCancelled(job),
+                     .cancelled = absl::IsCancelled(death),
                      .deadline = job.deadline,
                      .queued_at = job.timings.submitted});
   }
@@ -125,19 +212,17 @@ Clock::time_point Queue::Take(Clock::time_point now, int workers_idle, Batch& ba
 
 void Queue::Leave(Verdict verdict, std::unique_ptr<Job> job, Clock::time_point now, Batch& batch,
                   std::vector<Finished>& finished) {
-  Count(*job, -1);
   switch (verdict) {
     case Verdict::kRun:
+      Count(*job, -1);
       if (job->timings.started == Clock::time_point{}) job->timings.started = now;
       batch.rows += job->rows;
       batch.jobs.push_back(std::move(job));
       return;
     case Verdict::kCancelled:
-      finished.push_back({std::move(job), Cancelled()});
-      return;
+      return Drop(std::move(job), Cancelled(), finished);
     case Verdict::kExpired:
-      finished.push_back({std::move(job), Expired()});
-      return;
+      return Drop(std::move(job), Expired(), finished);
     case Verdict::kWait:
       break;
   }
@@ -150,8 +235,11 @@ void Queue::Complete(const absl::Status& step, Clock::time_point now, Batch& bat
     job->timings.finished = now;
     if (!step.ok()) {
       // The reason goes to the operator (BatchReport), not to whoever shared the batch.
-      finished.push_back({std::move(job), absl::InternalError("the computation failed")});
+      const absl::Status failed = absl::InternalError("the computation failed");
+      FinishSharers(*job, failed, finished);
+      finished.push_back({std::move(job), failed});
     } else if (--job->steps <= 0) {
+      FinishSharers(*job, absl::OkStatus(), finished);
       finished.push_back({std::move(job), absl::OkStatus()});
     } else if (abandoned_) {
       finished.push_back({std::move(job), ShutDown()});
@@ -166,10 +254,15 @@ void Queue::Complete(const absl::Status& step, Clock::time_point now, Batch& bat
 }
 
 void Queue::ReapCancelled(std::vector<Finished>& finished) {
+  // At the beginning of time nothing has expired.
+  ReapSharers(Clock::time_point::min(), finished);
   Sweep([&](size_t i) {
     if (!IsCancelled(*waiting_[i])) return;
-    Count(*waiting_[i], -1);
-    finished.push_back({std::move(waiting_[i]), Cancelled()});
+    if (waiting_[i]->sharers.empty()) {
+      Drop(std::move(waiting_[i]), Cancelled(), finished);
+    } else {
+      Inherit(waiting_[i], Cancelled(), finished);
+    }
   });
 }
 
@@ -177,8 +270,7 @@ void Queue::Abandon(std::vector<Finished>& finished) {
   Close();
   abandoned_ = true;
   for (std::unique_ptr<Job>& job : waiting_) {
-    Count(*job, -1);
-    finished.push_back({std::move(job), ShutDown()});
+    Drop(std::move(job), ShutDown(), finished);
   }
   waiting_.clear();
   continuing_ = 0;
@@ -191,6 +283,12 @@ void Queue::Push(std::unique_ptr<Job> job, size_t position) {
 
 void Queue::Count(const Job& job, int sign) {
   depth_.rows += sign * job.rows;
+  depth_.jobs += sign;
+  depth_.bytes += sign * static_cast<int64_t>(job.bytes);
+}
+
+void Queue::CountSharer(const Job& job, int sign) {
+  sharers_ += sign;
   depth_.jobs += sign;
   depth_.bytes += sign * static_cast<int64_t>(job.bytes);
 }

@@ -2,6 +2,9 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
+#include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -21,20 +24,31 @@ struct Batch {
 struct Finished {
   std::unique_ptr<Job> job;
   absl::Status status;
+  // Whose results are also this job's, to be copied; a later one of the list. Null: none.
+  const Job* computed_by = nullptr;
 };
 
-// Calls each `done` and empties the list. Not under a lock: what is called may submit again.
+// Copies what is shared, calls each `done` and empties the list. Not under a lock: results are
+// large, and what is called may submit again.
 void CallDone(std::vector<Finished>& finished);
 
 // Which jobs wait, in which order, and what becomes of them. No clock, no lock, no thread: the
 // engine puts all three around it, and the simulation in the tests none. Each accepted job ends in
 // exactly one `finished` list, unless it is inside a Batch that is never completed.
+//
+// Of jobs with the same key the first is the one that is queued and run. Those that come while it
+// waits or runs share its result: they count among the queue's jobs and bytes, not its rows, until
+// they are answered. One that dies leaves the others alone; if it was the first, the next takes its
+// place in the queue.
 class Queue {
  public:
   Queue(const BatchLimits& batch, const QueueLimits& limits, DecideFunction decide = &Decide);
 
   // Takes all jobs or none, see Engine::Submit.
   [[nodiscard]] absl::Status Submit(std::vector<std::unique_ptr<Job>>& jobs, Clock::time_point now);
+  // What Submit would say now.
+  [[nodiscard]] absl::Status Check(std::span<const std::unique_ptr<Job>> jobs,
+                                   Clock::time_point now) const;
 
   // For a worker with nothing to do: fills `batch` (empty at the call) with what to run now, and
   // moves what has expired or was cancelled to `finished`. When both stay empty, it returns the
@@ -57,12 +71,25 @@ class Queue {
   void Abandon(std::vector<Finished>& finished);
 
   bool empty() const { return waiting_.empty(); }
-  // Of what waits, not of what runs.
+  // Of what waits, for a worker or for another's result; not of what runs.
   const QueueDepth& depth() const { return depth_; }
 
  private:
   void Push(std::unique_ptr<Job> job, size_t position);
   void Count(const Job& job, int sign);
+  void CountSharer(const Job& job, int sign);
+  // Whether it is to share the result of a job in flight.
+  bool HasLeader(const Job& job) const;
+  // Moves the dead ones among all sharers to `finished`.
+  void ReapSharers(Clock::time_point now, std::vector<Finished>& finished);
+  // Puts the first sharer of a dead job that waits in its place.
+  void Inherit(std::unique_ptr<Job>& leader, const absl::Status& death,
+               std::vector<Finished>& finished);
+  // Moves a job that waits, and with it all that share it, to `finished`.
+  void Drop(std::unique_ptr<Job> job, const absl::Status& why, std::vector<Finished>& finished);
+  // Moves the sharers of a job that has ended with `status` to `finished`; nobody shares it any
+  // more.
+  void FinishSharers(Job& leader, const absl::Status& status, std::vector<Finished>& finished);
   // Visits each waiting job's index; what `visit` moved away is closed up behind it.
   template <typename Visit>
   void Sweep(Visit visit);
@@ -80,6 +107,9 @@ class Queue {
   std::vector<std::unique_ptr<Job>> waiting_;
   size_t continuing_ = 0;
   QueueDepth depth_;
+  // The first job of each key, waiting or running; and how many share with any of them.
+  std::unordered_map<std::string, Job*> leaders_;
+  int64_t sharers_ = 0;
 
   // Scratch of Take.
   std::vector<Waiting> view_;
