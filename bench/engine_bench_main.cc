@@ -85,7 +85,7 @@ double RunOnce(Engine& engine, const std::vector<int32_t>& lengths, int32_t hidd
     jobs.push_back(std::move(job));
   }
   const auto begin = std::chrono::steady_clock::now();
-  CHECK_THAT(engine.Submit(jobs).ok());
+  CHECK_THAT(engine.Submit(0, jobs).ok());
   left.wait();
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
@@ -100,8 +100,10 @@ void Run(const Arguments& arguments) {
   const auto encoder = RandomEncoder(shape);
   Engine::Options options;
   options.workers = arguments.workers;
-  options.queue = {.rows_max = 1 << 24, .jobs_max = 1 << 20, .bytes_max = int64_t{1} << 40};
-  Engine engine(std::move(options), [&](int) { return std::make_unique<ModelExecutor>(*encoder); });
+  Engine::Lane lane;
+  lane.queue = {.rows_max = 1 << 24, .jobs_max = 1 << 20, .bytes_max = int64_t{1} << 40};
+  lane.executors = [&](int) { return std::make_unique<ModelExecutor>(*encoder); };
+  Engine engine(std::move(options), std::move(lane));
 
   // Interleaved, so that a noisy machine moves every row alike.
   std::vector<std::vector<double>> seconds(std::size(kWorkloads));

@@ -12,6 +12,7 @@
 #include <thread>
 #include <utility>
 #include <variant>
+#include <vector>
 
 #include "absl/time/time.h"
 #include "core/base/printable.h"
@@ -48,7 +49,8 @@ void QuietGrpc() {
 }
 
 // One line a decision.
-void LogModel(const ServedModel& model, spdlog::logger& log) {
+void LogModel(const ModelEntry& entry, spdlog::logger& log) {
+  const ServedModel& model = entry.model;
   const ModelInfo& info = model.info;
   log.info("model {}: {}, version {}, {} layers, hidden size {}, {} heads, vocabulary {}",
            model.name, info.family, info.version, info.layers, info.hidden, info.heads,
@@ -57,6 +59,10 @@ void LogModel(const ServedModel& model, spdlog::logger& log) {
            info.checkpoint_dtype, info.dtype, info.weight_bytes >> 20);
   log.info("model {}: at most {} tokens, {} by default", model.name, info.length_max,
            info.length_default);
+  log.info(
+      "model {}: batches of at most {} tokens; queue {} tokens, {} inputs, {} bytes; weight {}",
+      model.name, entry.limits.batch_tokens, entry.limits.queue_tokens, entry.limits.queue_requests,
+      entry.limits.queue_bytes, entry.weight);
   // Names out of the checkpoint are anybody's text.
   for (size_t i = 0; i < std::min(info.leftovers.size(), kLeftoversLogged); ++i) {
     log.info("model {}: nothing uses the checkpoint's {}", model.name,
@@ -92,6 +98,8 @@ void LogLimits(const Config& config, const CpuQuota& quota, spdlog::logger& log)
            limits.layers_per_request, limits.attention_map_scores, limits.spans_per_input);
   log.info("limits: {} documents a request, {} candidates a mask, {} answers a question",
            limits.documents_per_request, limits.candidates_per_mask, limits.answers_per_question);
+  log.info("results: equal inputs in flight are computed {}; {} bytes are kept",
+           config.share_identical ? "once" : "each by itself", config.result_cache_bytes);
   if (config.insecure) log.warn("insecure: others may reach this server, in plaintext");
 }
 
@@ -129,14 +137,18 @@ void ShutDown(const Config& config, Server& server, spdlog::logger& log) {
   }
 }
 
-// A batch, and the queue, hold at least the model's longest sequence.
-void FitLimits(int32_t length_max, Limits& limits, spdlog::logger& log) {
-  if (limits.batch_tokens < length_max) {
-    log.info("limits: a batch of {} tokens raised to the model's longest sequence",
-             limits.batch_tokens);
-    limits.batch_tokens = length_max;
-  }
-  limits.queue_tokens = std::max<int64_t>(limits.queue_tokens, limits.batch_tokens);
+ModelEntry MakeEntry(const ModelSource& source, const Limits& limits, const LoadedModel& loaded) {
+  const Model* model = loaded.model.get();
+  return {.model = Serve(source.name, loaded),
+          .executors = [model](int) { return std::make_unique<ModelExecutor>(*model); },
+          .limits = LimitsOf(source, limits, model->info().length_max),
+          .weight = source.weight};
+}
+
+// Says which of the models it is.
+absl::Status InModel(const ModelSource& source, const absl::Status& status) {
+  return absl::Status(status.code(),
+                      fmt::format("--model: {}: {}", source.name, std::string(status.message())));
 }
 
 // core/layers/kernels.cc is compiled for these.
@@ -151,19 +163,19 @@ absl::Status Run(Config config, std::shared_ptr<spdlog::logger> log) {
   const CpuQuota quota = ReadCpuQuota();
   if (config.workers == 0) config.workers = quota.cpus;
 
-  ASSIGN_OR_RETURN(const LoadedModel loaded,
-                   LoadModel(config.model_path, {.batch_rows_max = config.limits.batch_tokens}));
-  const ServedModel served = Serve(config.model_name, loaded);
-  LogModel(served, *log);
-  FitLimits(served.info.length_max, config.limits, *log);
-  const Model* model = loaded.model.get();
   LogLimits(config, quota, *log);
-  ASSIGN_OR_RETURN(auto server, Server::Start(
-                                    config, served,
-                                    [model](int) -> std::unique_ptr<Executor> {
-                                      return std::make_unique<ModelExecutor>(*model);
-                                    },
-                                    log));
+  std::vector<LoadedModel> loaded;  // Outlives the server.
+  for (const ModelSource& source : config.models) {
+    auto model = LoadModel(source.path, {.batch_rows_max = config.limits.batch_tokens});
+    if (!model.ok()) return InModel(source, model.status());
+    loaded.push_back(*std::move(model));
+  }
+  std::vector<ModelEntry> entries;
+  for (size_t i = 0; i < loaded.size(); ++i) {
+    entries.push_back(MakeEntry(config.models[i], config.limits, loaded[i]));
+    LogModel(entries.back(), *log);
+  }
+  ASSIGN_OR_RETURN(auto server, Server::Start(config, std::move(entries), log));
   if (!config.metrics_listen.empty()) {
     log->info("metrics: port {} ({})", server->metrics_port(), config.metrics_listen);
   }
@@ -176,15 +188,16 @@ absl::Status Run(Config config, std::shared_ptr<spdlog::logger> log) {
   return absl::OkStatus();
 }
 
-// --check-config: prints the configuration, or what is wrong with the model directory.
+// --check-config: prints the configuration, or what is wrong with a model directory.
 int PrintCheck(const ConfigCheck& check) {
-  const absl::Status status = CheckModel(check.config.model_path);
-  if (status.ok()) {
-    std::printf("%s\n", check.text.c_str());
-    return 0;
+  for (const ModelSource& source : check.config.models) {
+    const absl::Status status = CheckModel(source.path);
+    if (status.ok()) continue;
+    std::fprintf(stderr, "attnd: %s\n", std::string(InModel(source, status).message()).c_str());
+    return kBadConfig;
   }
-  std::fprintf(stderr, "attnd: --model: %s\n", std::string(status.message()).c_str());
-  return kBadConfig;
+  std::printf("%s\n", check.text.c_str());
+  return 0;
 }
 
 }  // namespace

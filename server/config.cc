@@ -6,12 +6,15 @@
 #include <vector>
 
 #include "CLI/CLI.hpp"
+#include "absl/strings/str_split.h"
 #include "server/config_flags.h"
 
 namespace attnd {
 namespace {
 
 constexpr char kMetricsFlag[] = "--metrics-listen";
+// Of several values in one variable of the environment.
+constexpr char kSeparator = ';';
 
 bool IsGiven(const std::vector<std::string>& arguments, const std::string& flag) {
   return std::any_of(arguments.begin(), arguments.end(), [&](const std::string& argument) {
@@ -30,7 +33,12 @@ void AddEnvironment(const CLI::App& app, std::vector<std::string>& arguments) {
     const char* value =
         std::getenv(option->get_envname().c_str());  // NOLINT(concurrency-mt-unsafe)
     if (value == nullptr || IsGiven(arguments, flag)) continue;
-    if (*value != 0) {
+    if (*value != 0 && option->get_expected_max() > 1) {
+      // A flag that may be given several times.
+      for (const auto& one : absl::StrSplit(value, kSeparator)) {
+        arguments.push_back(flag + "=" + std::string(one));
+      }
+    } else if (*value != 0) {
       arguments.push_back(flag + "=" + value);
     } else if (flag == kMetricsFlag) {
       arguments.insert(arguments.end(), {flag, ""});
@@ -39,6 +47,16 @@ void AddEnvironment(const CLI::App& app, std::vector<std::string>& arguments) {
 }
 
 }  // namespace
+
+Limits LimitsOf(const ModelSource& model, const Limits& limits, int32_t length_max) {
+  Limits own = limits;
+  own.batch_tokens = std::max(limits.batch_tokens, length_max);
+  own.queue_tokens =
+      std::max<int64_t>(model.queue_tokens.value_or(limits.queue_tokens), own.batch_tokens);
+  own.queue_requests = model.queue_requests.value_or(limits.queue_requests);
+  own.queue_bytes = model.queue_bytes.value_or(limits.queue_bytes);
+  return own;
+}
 
 std::variant<Config, ConfigCheck, ConfigExit> ReadConfig(int count, const char* const* arguments) {
   CLI::App app("attnd: contextualized representations over gRPC.", "attnd");

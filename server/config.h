@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "server/observe/log.h"
 #include "server/validate/limits.h"
@@ -24,18 +25,28 @@ struct ConnectionLimits {
   std::chrono::nanoseconds age_grace = std::chrono::seconds(30);
 };
 
+// A model to serve, and what it has of its own.
+struct ModelSource {
+  std::string name;  // Given as NAME=DIR; else the directory's last part.
+  std::string path;
+  double weight = 1;
+  // Instead of the server's.
+  std::optional<int64_t> queue_tokens, queue_requests, queue_bytes;
+};
+
 // Every knob. A flag's name is its name in the config file; in the environment it is
 // ATTND_ and the name in capitals. Flags win over the environment, the environment over the file.
 // Default, unit, range and consequence of each stand in config_flags.cc, which `--help` prints.
 struct Config {
-  std::string model_name;  // Given as NAME=DIR; else the directory's last part.
-  std::string model_path;
+  std::vector<ModelSource> models;  // At least one, no two of one name.
   std::string listen = "127.0.0.1:50051";
   std::string metrics_listen = "127.0.0.1:9090";  // Empty: no metrics.
   bool insecure = false;
   bool reflection = false;
   int workers = 0;  // 0: as many as the CPU quota has.
   std::chrono::nanoseconds batch_delay{0};
+  bool share_identical = true;
+  int64_t result_cache_bytes = 0;  // 0: results are not kept.
   Limits limits;
   ConnectionLimits connection;
   std::chrono::nanoseconds shutdown_delay = std::chrono::seconds(5);
@@ -60,6 +71,10 @@ struct ConfigCheck {
   Config config;
   std::string text;
 };
+
+// The server's limits with the model's own queue, and with room for its longest sequence in a batch
+// and in the queue.
+Limits LimitsOf(const ModelSource& model, const Limits& limits, int32_t length_max);
 
 // Reads flags, environment and config file, and checks them. Touches nothing else. `arguments` are
 // main's.

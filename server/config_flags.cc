@@ -1,7 +1,6 @@
 #include "server/config_flags.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <limits>
 #include <map>
 
@@ -19,8 +18,6 @@ using std::chrono::milliseconds;
 using std::chrono::minutes;
 using std::chrono::seconds;
 
-constexpr size_t kModelNameBytesMax = 64;
-
 std::string Text(std::chrono::nanoseconds duration) {
   return absl::FormatDuration(absl::FromChrono(duration));
 }
@@ -34,6 +31,7 @@ ConfigFlags::ConfigFlags(CLI::App& app, Config& config) : app_(app), config_(con
                "Check the configuration and the model directory (all but the weights' numbers), "
                "print the configuration, and exit.")
       ->configurable(false);
+  AddModels();
   AddAddresses();
   AddEngine();
   AddLimits();
@@ -78,11 +76,6 @@ void ConfigFlags::AddDuration(const char* flag, Nanoseconds& target, Nanoseconds
 }
 
 void ConfigFlags::AddAddresses() {
-  Named(app_.add_option("--model", model_,
-                        "[NAME=]DIR: a Hugging Face directory, and the name that requests call "
-                        "it by (default: the directory's last part)."))
-      ->required()
-      ->type_name("[NAME=]DIR");
   Named(app_.add_option("--listen", config_.listen,
                         "Where gRPC is served. unix:PATH is a socket; port 0 lets the system "
                         "choose, and the log says which."))
@@ -108,18 +101,26 @@ void ConfigFlags::AddEngine() {
             "throughput a little, and memory and the wait behind a batch in proportion.");
   AddDuration("--batch-delay", config_.batch_delay, milliseconds(0), milliseconds(100),
               "How long a batch that is not full waits for more. 0 is best for latency.");
-  AddNumber("--queue-tokens", config_.limits.queue_tokens, {16, 1 << 24},
-            "Tokens that wait; what would pass it is refused with RESOURCE_EXHAUSTED. Longer "
+  AddNumber("--queue-tokens", config_.limits.queue_tokens, kQueueTokens,
+            "Tokens that wait for one model; what would pass it is refused with "
+            "RESOURCE_EXHAUSTED. Longer "
             "queues refuse less and let everybody wait longer.");
-  AddNumber("--queue-requests", config_.limits.queue_requests, {1, 1 << 20},
-            "Inputs that wait, each input of a call by itself.");
-  AddNumber("--queue-bytes", config_.limits.queue_bytes, {1 << 20, int64_t{1} << 36},
-            "Bytes of input and output that waiting inputs keep alive, and that one stream may "
-            "have in flight.");
+  AddNumber("--queue-requests", config_.limits.queue_requests, kQueueRequests,
+            "Inputs that wait for one model, each input of a call by itself.");
+  AddNumber("--queue-bytes", config_.limits.queue_bytes, kQueueBytes,
+            "Bytes of input and output that the waiting inputs of one model keep alive, and that "
+            "one stream may have in flight.");
   AddNumber("--held-bytes", config_.limits.held_bytes, {1 << 20, int64_t{1} << 40},
             "Bytes of input and output of all requests that are not answered yet, queued or not. "
             "Beyond it calls are refused with RESOURCE_EXHAUSTED, and streams are read no further; "
             "no less than queue-bytes.");
+  Named(app_.add_flag("--share-identical,!--no-share-identical", config_.share_identical,
+                      "Compute equal inputs that are in flight at the same time once (default: "
+                      "true)."));
+  AddNumber("--result-cache-bytes", config_.result_cache_bytes, {0, int64_t{1} << 40},
+            "Bytes of results to keep, of all models together, for inputs that come again; what "
+            "was not asked for longest makes room. 0: none. Whoever can call the server can tell "
+            "by the time that it takes whether an input was there before.");
 }
 
 void ConfigFlags::AddLimits() {
@@ -228,21 +229,7 @@ std::string ConfigFlags::Finish() {
     absl::ParseDuration(duration.text, &value);  // Its check has passed.
     *duration.target = absl::ToChronoNanoseconds(value);
   }
-  const size_t equals = model_.find('=');
-  config_.model_path = equals == std::string::npos ? model_ : model_.substr(equals + 1);
-  config_.model_name =
-      equals == std::string::npos
-          ? std::filesystem::path(config_.model_path + "/").parent_path().filename().string()
-          : model_.substr(0, equals);
-  if (config_.model_path.empty()) return "--model: the directory is empty";
-  const auto plain = [](char c) {
-    return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_' || c == '.';
-  };
-  if (config_.model_name.empty() || config_.model_name.size() > kModelNameBytesMax ||
-      !std::all_of(config_.model_name.begin(), config_.model_name.end(), plain)) {
-    return StrCat("--model: the name \"", config_.model_name, "\" is not 1 to ", kModelNameBytesMax,
-                  " letters, digits, '-', '_' and '.'; pass NAME=DIR");
-  }
+  if (std::string wrong = FinishModels(); !wrong.empty()) return wrong;
   if (std::string wrong = CheckAddress("--listen", config_.listen, true); !wrong.empty()) {
     return wrong;
   }
@@ -262,6 +249,16 @@ std::string ConfigFlags::Finish() {
   if (limits.held_bytes < limits.queue_bytes) {
     return StrCat("--held-bytes: ", limits.held_bytes, " is below --queue-bytes ",
                   limits.queue_bytes);
+  }
+  for (const ModelSource& model : config_.models) {
+    if (model.queue_tokens.value_or(limits.batch_tokens) < limits.batch_tokens) {
+      return StrCat("--model-queue-tokens: ", model.name, "=", *model.queue_tokens,
+                    " is below --batch-tokens ", limits.batch_tokens);
+    }
+    if (model.queue_bytes.value_or(0) > limits.held_bytes) {
+      return StrCat("--model-queue-bytes: ", model.name, "=", *model.queue_bytes,
+                    " is above --held-bytes ", limits.held_bytes);
+    }
   }
   return {};
 }

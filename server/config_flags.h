@@ -2,7 +2,9 @@
 
 #include <chrono>
 #include <deque>
+#include <functional>
 #include <string>
+#include <vector>
 
 #include "CLI/CLI.hpp"
 #include "server/config.h"
@@ -29,7 +31,11 @@ class ConfigFlags {
   struct Range {
     int64_t least, most;
   };
+  static constexpr Range kQueueTokens{16, 1 << 24};
+  static constexpr Range kQueueRequests{1, 1 << 20};
+  static constexpr Range kQueueBytes{1 << 20, int64_t{1} << 36};
 
+  void AddModels();
   void AddAddresses();
   void AddLimits();
   void AddHeadLimits();
@@ -41,12 +47,21 @@ class ConfigFlags {
   void AddDuration(const char* flag, Nanoseconds& target, Nanoseconds least, Nanoseconds most,
                    const char* help);
   CLI::Option* Named(CLI::Option* option) const;
+  // A flag that may be given several times.
+  CLI::Option* AddList(const char* flag, std::vector<std::string>& target, const char* type,
+                       const char* help);
+  std::string FinishModels();
+  std::string FinishModelOptions();
+  // Reads each "NAME=VALUE" with `read`, which says whether VALUE is good.
+  std::string ForModels(const char* flag, const std::vector<std::string>& given, const char* what,
+                        const std::function<bool(const std::string& value, ModelSource&)>& read);
   std::string CheckAddress(const char* flag, const std::string& text, bool may_be_unix) const;
 
   CLI::App& app_;
   Config& config_;
   std::deque<Duration> durations_;
-  std::string model_;
+  // As given: [NAME=]DIR, and NAME=VALUE.
+  std::vector<std::string> models_, weights_, queue_tokens_, queue_requests_, queue_bytes_;
   std::string log_format_ = "text";
   bool check_only_ = false;
 };

@@ -9,8 +9,11 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "core/base/check.h"
 #include "core/base/status_macros.h"
 #include "core/base/strings.h"
+#include "core/batch/attention_executor.h"
+#include "core/batch/result_cache.h"
 #include "google/protobuf/stubs/logging.h"
 #include "grpcpp/security/server_credentials.h"
 #include "grpcpp/server.h"
@@ -33,19 +36,43 @@ namespace {
 constexpr char kScrapeTimeoutMilliseconds[] = "2000";
 constexpr char kScrapeThreads[] = "4";
 
+std::vector<std::string> NamesOf(const std::vector<ModelEntry>& models) {
+  std::vector<std::string> names;
+  for (const ModelEntry& entry : models) names.push_back(entry.model.name);
+  return names;
+}
+
 Engine::Options EngineOptions(const Config& config, Metrics& metrics, spdlog::logger& log) {
   Engine::Options options;
   options.workers = config.workers;
-  options.batch.rows_max = config.limits.batch_tokens;
-  options.batch.delay_max = std::chrono::duration_cast<Clock::duration>(config.batch_delay);
-  options.queue.rows_max = config.limits.queue_tokens;
-  options.queue.jobs_max = config.limits.queue_requests;
-  options.queue.bytes_max = config.limits.queue_bytes;
   options.on_batch = [&metrics, &log](const BatchReport& report) {
-    metrics.RecordBatch(report);
+    metrics.of_lane(report.lane).RecordBatch(report);
     if (!report.status.ok()) log.error("a batch failed: {}", std::string(report.status.message()));
   };
   return options;
+}
+
+Engine::Lane MakeLane(const Config& config, const Limits& limits) {
+  Engine::Lane lane;
+  lane.batch.rows_max = limits.batch_tokens;
+  lane.batch.delay_max = std::chrono::duration_cast<Clock::duration>(config.batch_delay);
+  lane.queue.rows_max = limits.queue_tokens;
+  lane.queue.jobs_max = limits.queue_requests;
+  lane.queue.bytes_max = limits.queue_bytes;
+  return lane;
+}
+
+// One for each model, in their order, and the last for attention operations.
+std::vector<Engine::Lane> MakeLanes(const Config& config, std::vector<ModelEntry>& models) {
+  std::vector<Engine::Lane> lanes;
+  for (ModelEntry& entry : models) {
+    lanes.push_back(MakeLane(config, entry.limits));
+    lanes.back().weight = entry.weight;
+    lanes.back().executors = std::move(entry.executors);
+  }
+  lanes.push_back(MakeLane(config, config.limits));
+  lanes.back().executors = [](int) { return std::make_unique<AttentionExecutor>(); };
+  return lanes;
 }
 
 absl::StatusOr<std::unique_ptr<prometheus::Exposer>> Expose(const std::string& address) {
@@ -64,28 +91,71 @@ ServedModel Completed(ServedModel model) {
   return model;
 }
 
+std::vector<ModelContext> MakeContexts(std::vector<ModelEntry>& models, Metrics& metrics) {
+  std::vector<ModelContext> contexts;
+  for (ModelEntry& entry : models) {
+    const int lane = static_cast<int>(contexts.size());
+    contexts.push_back({.served = Completed(std::move(entry.model)),
+                        .limits = entry.limits,
+                        .weight = entry.weight,
+                        .lane = lane,
+                        .metrics = metrics.of_lane(lane)});
+    metrics.SetModel(contexts.back().served);
+  }
+  return contexts;
+}
+
+std::unique_ptr<ResultCache> MakeCache(const Config& config) {
+  if (config.result_cache_bytes == 0) return nullptr;
+  return std::make_unique<ResultCache>(config.result_cache_bytes);
+}
+
 }  // namespace
 
 struct Server::Parts {
-  Parts(const Config& given, ServedModel served, ExecutorFactory executors,
+  Parts(const Config& given, std::vector<ModelEntry> entries,
         std::shared_ptr<spdlog::logger> logger)
       : config(given),
-        model(Completed(std::move(served))),
         log(std::move(logger)),
-        engine(EngineOptions(config, metrics, *log), std::move(executors)),
-        scraped(std::make_shared<ScrapedMetrics>([this] { return engine.depth(); })) {}
+        metrics(NamesOf(entries)),
+        models(MakeContexts(entries, metrics)),
+        cache(MakeCache(config)),
+        engine(EngineOptions(config, metrics, *log), MakeLanes(config, entries)),
+        scraped(std::make_shared<ScrapedMetrics>(ScrapedMetrics::Source{
+            .queues = [this] { return Queues(); },
+            .cache = [this] { return cache ? cache->usage() : ResultCache::Usage{}; }})) {}
+
+  int attention_lane() const { return static_cast<int>(models.size()); }
+
+  std::vector<ScrapedMetrics::Queue> Queues() const {
+    std::vector<ScrapedMetrics::Queue> queues;
+    for (const ModelContext& model : models) {
+      queues.push_back({.model = model.served.name, .depth = engine.depth(model.lane)});
+    }
+    queues.push_back({.model = "", .depth = engine.depth(attention_lane())});
+    return queues;
+  }
 
   const Config config;
-  const ServedModel model;
   const std::shared_ptr<spdlog::logger> log;
   Metrics metrics;
+  const std::vector<ModelContext> models;
+  const std::unique_ptr<ResultCache> cache;
   Engine engine;
   // Shared, because the exposer holds a weak pointer to it.
   std::shared_ptr<ScrapedMetrics> scraped;
   std::unique_ptr<prometheus::Exposer> exposer;
 
   std::atomic<int64_t> held_bytes = 0;
-  const ServiceContext context{model, config.limits, engine, metrics, *log, held_bytes};
+  const ServiceContext context{.models = models,
+                               .limits = config.limits,
+                               .engine = engine,
+                               .attention_lane = attention_lane(),
+                               .metrics = metrics,
+                               .log = *log,
+                               .held_bytes = held_bytes,
+                               .share_identical = config.share_identical,
+                               .cache = cache.get()};
   EncoderServiceImpl encoder{context};
   AttentionServiceImpl attention{context};
   ClassifierServiceImpl classifier{context};
@@ -93,7 +163,7 @@ struct Server::Parts {
   FillMaskServiceImpl fill_mask{context};
   AnswerServiceImpl answers{context};
   TokenizerServiceImpl tokenizer{context};
-  ModelServiceImpl models{context};
+  ModelServiceImpl model_service{context};
   HealthServiceImpl health{context};
   std::unique_ptr<grpc::Server> grpc;
   int port = 0;
@@ -103,15 +173,14 @@ Server::Server(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 
 Server::~Server() { Drain(Clock::now()); }
 
-absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Config& config, ServedModel model,
-                                                      ExecutorFactory executors,
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Config& config,
+                                                      std::vector<ModelEntry> models,
                                                       std::shared_ptr<spdlog::logger> log) {
+  CHECK_THAT(!models.empty());
   // Protobuf would log a line for every message that does not parse: ours are answered instead.
   google::protobuf::SetLogHandler(nullptr);
-  auto parts =
-      std::make_unique<Parts>(config, std::move(model), std::move(executors), std::move(log));
+  auto parts = std::make_unique<Parts>(config, std::move(models), std::move(log));
   RETURN_IF_ERROR(parts->engine.status());
-  parts->metrics.SetModel(parts->model);
   if (!config.metrics_listen.empty()) {
     ASSIGN_OR_RETURN(parts->exposer, Expose(config.metrics_listen));
     parts->exposer->RegisterCollectable(parts->metrics.registry());
@@ -126,7 +195,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Config& config, Serv
   builder.AddListeningPort(config.listen, grpc::InsecureServerCredentials(), &parts->port);
   const auto services = std::to_array<grpc::Service*>(
       {&parts->encoder, &parts->attention, &parts->classifier, &parts->reranker, &parts->fill_mask,
-       &parts->answers, &parts->tokenizer, &parts->models, &parts->health});
+       &parts->answers, &parts->tokenizer, &parts->model_service, &parts->health});
   for (grpc::Service* service : services) builder.RegisterService(service);
   parts->grpc = builder.BuildAndStart();
   if (parts->grpc == nullptr || parts->port == 0) {
@@ -147,7 +216,7 @@ void Server::SetNotServing() { parts_->health.SetNotServing(); }
 
 int64_t Server::requests_in_flight() const { return parts_->metrics.requests_in_flight(); }
 
-QueueDepth Server::queue_depth() const { return parts_->engine.depth(); }
+QueueDepth Server::queue_depth(int model) const { return parts_->engine.depth(model); }
 
 int64_t Server::Drain(Clock::time_point deadline) {
   if (parts_->grpc == nullptr) return 0;

@@ -63,9 +63,10 @@ absl::StatusOr<std::unique_ptr<const Model>> LoadModel(const Arguments& argument
 std::unique_ptr<Engine> StartEngine(const Model& model, int workers) {
   Engine::Options options;
   options.workers = workers;
-  options.queue = {.rows_max = 1 << 24, .jobs_max = 1 << 20, .bytes_max = int64_t{1} << 40};
-  return std::make_unique<Engine>(std::move(options),
-                                  [&](int) { return std::make_unique<ModelExecutor>(model); });
+  Engine::Lane lane;
+  lane.queue = {.rows_max = 1 << 24, .jobs_max = 1 << 20, .bytes_max = int64_t{1} << 40};
+  lane.executors = [&](int) { return std::make_unique<ModelExecutor>(model); };
+  return std::make_unique<Engine>(std::move(options), std::move(lane));
 }
 
 // One pass: every sequence becomes a job as in the server, all are submitted in arrival order, and
@@ -91,7 +92,7 @@ double RunPass(Engine& engine, const Model& model, const Sequences& sequences, R
     };
     jobs.push_back(std::move(job));
   }
-  CHECK_THAT(engine.Submit(jobs).ok());
+  CHECK_THAT(engine.Submit(0, jobs).ok());
   left.wait();
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }

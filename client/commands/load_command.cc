@@ -150,7 +150,7 @@ void AddScheduleFlags(CLI::App& command, LoadFlags& flags) {
 }
 
 void AddContentFlags(CLI::App& command, LoadFlags& flags) {
-  command.add_option("--model", flags.encode.model, "Which model; default: the only one served");
+  command.add_option("--model", flags.encode.model, "Which model; default: the first served");
   command.add_option("--inputs", flags.inputs, "Inputs a request")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();

@@ -14,7 +14,7 @@ void AddCount(CLI::App& command, const std::string& flag, std::optional<int32_t>
 }
 
 void AddModelFlag(CLI::App& command, std::string& model) {
-  command.add_option("--model", model, "Which model; default: the only one served");
+  command.add_option("--model", model, "Which model; default: the first served");
 }
 
 void AddLengthFlags(CLI::App& command, Truncation& truncation, std::optional<int32_t>& length_max) {

@@ -1,5 +1,6 @@
 #include "core/batch/engine.h"
 
+#include <algorithm>
 #include <exception>
 #include <thread>
 #include <utility>
@@ -8,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/check.h"
 #include "core/base/mutex.h"
+#include "core/batch/fair_share.h"
 #include "core/batch/queue.h"
 
 namespace attnd {
@@ -26,50 +28,75 @@ absl::Status Guarded(Function function) {
 }
 
 // The policy is told how many will come back for their part of a backlog.
-BatchLimits LimitsOf(const Engine::Options& options) {
-  BatchLimits limits = options.batch;
-  limits.workers = options.workers;
-  return limits;
+std::vector<Queue> MakeQueues(const std::vector<Engine::Lane>& lanes, int workers) {
+  std::vector<Queue> queues;
+  for (const Engine::Lane& lane : lanes) {
+    BatchLimits limits = lane.batch;
+    limits.workers = workers;
+    queues.emplace_back(limits, lane.queue);
+  }
+  return queues;
+}
+
+std::vector<double> WeightsOf(const std::vector<Engine::Lane>& lanes) {
+  std::vector<double> weights;
+  for (const Engine::Lane& lane : lanes) weights.push_back(lane.weight);
+  return weights;
 }
 
 }  // namespace
 
 class Engine::Impl {
  public:
-  Impl(Options options, ExecutorFactory executors);
+  Impl(Options options, std::vector<Lane> lanes);
   ~Impl();
 
   const absl::Status& status() const { return status_; }
-  absl::Status Submit(std::vector<std::unique_ptr<Job>>& jobs) ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::Status Submit(int lane, std::vector<std::unique_ptr<Job>>& jobs)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::Status Check(int lane, std::span<const std::unique_ptr<Job>> jobs) const
+      ABSL_LOCKS_EXCLUDED(mutex_);
   void ReapCancelled() ABSL_LOCKS_EXCLUDED(mutex_);
   bool Drain(Clock::time_point deadline) ABSL_LOCKS_EXCLUDED(mutex_);
-  QueueDepth depth() const ABSL_LOCKS_EXCLUDED(mutex_);
+  QueueDepth depth(int lane) const ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
   // A worker's own: made by and used on its thread. The vectors keep their capacity from batch to
   // batch.
   struct Worker {
-    std::unique_ptr<Executor> executor;
+    std::vector<std::unique_ptr<Executor>> executors;  // By lane.
+    int lane = 0;                                      // Of the batch.
+    double charged = 0;                                // For the batch (FairShare).
     Batch batch;
     std::vector<Job*> step;
     std::vector<Finished> finished;
   };
 
-  void Work(int index, ExecutorFactory& executors) ABSL_LOCKS_EXCLUDED(mutex_);
-  std::unique_ptr<Executor> MakeExecutor(int index, ExecutorFactory& executors)
-      ABSL_LOCKS_EXCLUDED(mutex_);
+  void Work(int index) ABSL_LOCKS_EXCLUDED(mutex_);
+  // False if one cannot be made; status_ says why.
+  bool MakeExecutors(int index, Worker& worker) ABSL_LOCKS_EXCLUDED(mutex_);
   bool Pull(Worker& worker) ABSL_LOCKS_EXCLUDED(mutex_);
+  Clock::time_point Take(Worker& worker) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void RunBatch(Worker& worker) ABSL_LOCKS_EXCLUDED(mutex_);
   void Finish(std::vector<Finished>& finished) ABSL_LOCKS_EXCLUDED(mutex_);
   void WakeWorker() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
+  Queue& queue(int lane) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    CHECK_THAT(lane >= 0 && lane < static_cast<int>(queues_.size()));
+    return queues_[static_cast<size_t>(lane)];
+  }
+  // Queues that hold a job.
+  int CountWaiting() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
   const Options options_;
-  absl::Status status_;  // Constant once the constructor is done.
+  std::vector<Lane> lanes_;  // Their factories are used by one worker after the other.
+  absl::Status status_;      // Constant once the constructor is done.
 
   mutable Mutex mutex_;
   Condition work_;  // What an idle worker waits for: the queue has changed, or `stop_`.
   Condition done_;  // `open_` became 0, or a worker is ready.
-  Queue queue_ ABSL_GUARDED_BY(mutex_);
+  std::vector<Queue> queues_ ABSL_GUARDED_BY(mutex_);  // By lane.
+  FairShare share_ ABSL_GUARDED_BY(mutex_);
   int64_t open_ ABSL_GUARDED_BY(mutex_) = 0;  // Jobs accepted whose `done` has not returned.
   // Workers with no batch: asleep, or on their way to the queue.
   int idle_ ABSL_GUARDED_BY(mutex_) = 0;
@@ -78,15 +105,18 @@ class Engine::Impl {
   std::vector<std::thread> threads_;
 };
 
-Engine::Impl::Impl(Options options, ExecutorFactory executors)
-    : options_(std::move(options)), queue_(LimitsOf(options_), options_.queue) {
-  CHECK_THAT(options_.workers > 0);
+Engine::Impl::Impl(Options options, std::vector<Lane> lanes)
+    : options_(std::move(options)),
+      lanes_(std::move(lanes)),
+      queues_(MakeQueues(lanes_, options_.workers)),
+      share_(WeightsOf(lanes_)) {
+  CHECK_THAT(options_.workers > 0 && !lanes_.empty());
   for (int i = 0; i < options_.workers; ++i) {
     const absl::Status started = Guarded([&] {
-      threads_.emplace_back([this, i, &executors] { Work(i, executors); });
+      threads_.emplace_back([this, i] { Work(i); });
       return absl::OkStatus();
     });
-    // One after the other, for the factory is called without a lock and is not const.
+    // One after the other, for factories are called without a lock and are not const.
     MutexLock lock(mutex_);
     if (!started.ok()) {
       status_ =
@@ -108,23 +138,31 @@ Engine::Impl::~Impl() {
   for (std::thread& thread : threads_) thread.join();
 }
 
-absl::Status Engine::Impl::Submit(std::vector<std::unique_ptr<Job>>& jobs) {
+absl::Status Engine::Impl::Submit(int lane, std::vector<std::unique_ptr<Job>>& jobs) {
   if (!status_.ok()) return status_;
   const auto count = static_cast<int64_t>(jobs.size());
   MutexLock lock(mutex_);
-  absl::Status status = queue_.Submit(jobs, Clock::now());
+  const bool was_empty = queue(lane).empty();
+  absl::Status status = queue(lane).Submit(jobs, Clock::now());
   if (status.ok()) {
     open_ += count;
+    if (was_empty) share_.Arrive(lane);
     WakeWorker();
   }
   return status;
+}
+
+absl::Status Engine::Impl::Check(int lane, std::span<const std::unique_ptr<Job>> jobs) const {
+  if (!status_.ok()) return status_;
+  MutexLock lock(mutex_);
+  return queues_.at(static_cast<size_t>(lane)).Check(jobs, Clock::now());
 }
 
 void Engine::Impl::ReapCancelled() {
   std::vector<Finished> finished;
   {
     MutexLock lock(mutex_);
-    queue_.ReapCancelled(finished);
+    for (Queue& queue : queues_) queue.ReapCancelled(finished);
   }
   Finish(finished);
 }
@@ -133,77 +171,105 @@ bool Engine::Impl::Drain(Clock::time_point deadline) {
   std::vector<Finished> abandoned;
   {
     MutexLock lock(mutex_);
-    queue_.Close();
+    for (Queue& queue : queues_) queue.Close();
     work_.NotifyAll();  // A batch that was waiting to become fuller leaves now.
     while (open_ > 0 && Clock::now() < deadline) done_.WaitUntil(mutex_, deadline);
     if (open_ == 0) return true;
-    queue_.Abandon(abandoned);
+    for (Queue& queue : queues_) queue.Abandon(abandoned);
   }
   Finish(abandoned);
   return false;
 }
 
-QueueDepth Engine::Impl::depth() const {
+QueueDepth Engine::Impl::depth(int lane) const {
   MutexLock lock(mutex_);
-  return queue_.depth();
+  return queues_.at(static_cast<size_t>(lane)).depth();
 }
 
-void Engine::Impl::Work(int index, ExecutorFactory& executors) {
+void Engine::Impl::Work(int index) {
   Worker worker;
-  worker.executor = MakeExecutor(index, executors);
-  if (worker.executor == nullptr) return;
+  if (!MakeExecutors(index, worker)) return;
   while (Pull(worker)) {
     if (!worker.batch.jobs.empty()) RunBatch(worker);
     Finish(worker.finished);
   }
 }
 
-std::unique_ptr<Executor> Engine::Impl::MakeExecutor(int index, ExecutorFactory& executors) {
-  std::unique_ptr<Executor> executor;
+bool Engine::Impl::MakeExecutors(int index, Worker& worker) {
   const absl::Status status = Guarded([&] {
-    executor = executors(index);
-    return executor != nullptr ? absl::OkStatus() : absl::InternalError("there is none");
+    for (Lane& lane : lanes_) {
+      worker.executors.push_back(lane.executors(index));
+      if (worker.executors.back() == nullptr) return absl::InternalError("there is none");
+    }
+    return absl::OkStatus();
   });
   MutexLock lock(mutex_);
   if (!status.ok()) {
     status_ = absl::InternalError(
         absl::StrCat("worker ", index, " cannot make its executor: ", status.message()));
-    executor = nullptr;
   }
   ++ready_;
   if (status.ok()) ++idle_;
   done_.NotifyAll();
-  return executor;
+  return status.ok();
 }
 
 // Waits until there is something to run or to finish. False: the engine ends.
 bool Engine::Impl::Pull(Worker& worker) {
   MutexLock lock(mutex_);
   while (!stop_) {
-    const Clock::time_point wake = queue_.Take(Clock::now(), idle_, worker.batch, worker.finished);
+    const Clock::time_point wake = Take(worker);
     if (!worker.batch.jobs.empty() || !worker.finished.empty()) break;
     work_.WaitUntil(mutex_, wake);
   }
   if (!worker.batch.jobs.empty()) --idle_;
-  if (!queue_.empty()) WakeWorker();
+  if (CountWaiting() > 0) WakeWorker();
   return !stop_;
+}
+
+int Engine::Impl::CountWaiting() const {
+  return static_cast<int>(std::count_if(queues_.begin(), queues_.end(),
+                                        [](const Queue& queue) { return !queue.empty(); }));
+}
+
+// The next batch of the lane that is furthest behind its share, of those that have one. When to ask
+// again if there is none.
+Clock::time_point Engine::Impl::Take(Worker& worker) {
+  const Clock::time_point now = Clock::now();
+  Clock::time_point wake = Clock::time_point::max();
+  // Idle workers split one queue's work between them; where several queues have work, a worker that
+  // takes all of one leaves the others to the others, and reads its weights once.
+  const int waiting = std::max(1, CountWaiting());
+  const int idle = (idle_ + waiting - 1) / waiting;
+  for (const int lane : share_.Order()) {
+    if (queue(lane).empty()) continue;
+    wake = std::min(wake, queue(lane).Take(now, idle, worker.batch, worker.finished));
+    if (worker.batch.jobs.empty()) continue;
+    worker.lane = lane;
+    worker.charged = share_.Begin(lane, worker.batch.rows);
+    break;
+  }
+  return wake;
 }
 
 void Engine::Impl::RunBatch(Worker& worker) {
   worker.step.clear();
   for (const std::unique_ptr<Job>& job : worker.batch.jobs) worker.step.push_back(job.get());
   BatchReport report;
+  report.lane = worker.lane;
   report.sequences = static_cast<int32_t>(worker.step.size());
   report.rows = worker.batch.rows;
 
   // Take has just found these jobs neither cancelled nor expired, on this thread.
   const Clock::time_point started = Clock::now();
-  report.status = Guarded([&] { return worker.executor->Step(worker.step); });
+  Executor& executor = *worker.executors[static_cast<size_t>(worker.lane)];
+  report.status = Guarded([&] { return executor.Step(worker.step); });
   const Clock::time_point finished = Clock::now();
   report.compute_seconds = std::chrono::duration<double>(finished - started).count();
   {
     MutexLock lock(mutex_);
-    queue_.Complete(report.status, finished, worker.batch, worker.finished);
+    share_.End(worker.lane, worker.batch.rows, worker.charged, report.compute_seconds);
+    queue(worker.lane).Complete(report.status, finished, worker.batch, worker.finished);
     ++idle_;
   }
   if (options_.on_batch) options_.on_batch(report);
@@ -224,14 +290,25 @@ void Engine::Impl::WakeWorker() {
   if (idle_ > 0) work_.NotifyOne();
 }
 
-Engine::Engine(Options options, ExecutorFactory executors)
-    : impl_(std::make_unique<Impl>(std::move(options), std::move(executors))) {}
+Engine::Engine(Options options, std::vector<Lane> lanes)
+    : impl_(std::make_unique<Impl>(std::move(options), std::move(lanes))) {}
+Engine::Engine(Options options, Lane lane)
+    : Engine(std::move(options), [&] {
+        std::vector<Lane> lanes;
+        lanes.push_back(std::move(lane));
+        return lanes;
+      }()) {}
 Engine::~Engine() = default;
 
 const absl::Status& Engine::status() const { return impl_->status(); }
-absl::Status Engine::Submit(std::vector<std::unique_ptr<Job>>& jobs) { return impl_->Submit(jobs); }
+absl::Status Engine::Submit(int lane, std::vector<std::unique_ptr<Job>>& jobs) {
+  return impl_->Submit(lane, jobs);
+}
+absl::Status Engine::Check(int lane, std::span<const std::unique_ptr<Job>> jobs) const {
+  return impl_->Check(lane, jobs);
+}
 void Engine::ReapCancelled() { impl_->ReapCancelled(); }
 bool Engine::Drain(Clock::time_point deadline) { return impl_->Drain(deadline); }
-QueueDepth Engine::depth() const { return impl_->depth(); }
+QueueDepth Engine::depth(int lane) const { return impl_->depth(lane); }
 
 }  // namespace attnd

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
@@ -11,32 +12,46 @@
 
 namespace attnd {
 
-// Workers that pull batches from one bounded queue. See core/DESIGN.md. Thread-safe.
+// Workers that pull batches from bounded queues, a lane for each model. See core/DESIGN.md.
+// Thread-safe.
 class Engine {
  public:
-  struct Options {
-    int workers = 1;  // One per core; each runs its primitives on its own thread.
+  // A queue with bounds of its own, and what its batches run on. Batches hold jobs of one lane.
+  struct Lane {
     BatchLimits batch = {};
     QueueLimits queue = {};
+    // Of the workers' time, while several lanes have work: a lane of weight 2 gets twice what one
+    // of weight 1 does (FairShare). Above 0.
+    double weight = 1;
+    // Called once for each worker, on its thread.
+    ExecutorFactory executors;
+  };
+  struct Options {
+    int workers = 1;  // One per core; each runs its primitives on its own thread.
     // Called after each batch and before its jobs' `done`, so that whoever has an answer finds it
     // counted. On the worker's thread, so by several at once, with no lock held. May be empty.
     absl::AnyInvocable<void(const BatchReport&) const> on_batch = {};
   };
-  // Starts the workers; returns when each has made its executor. They are made one after the other.
-  Engine(Options options, ExecutorFactory executors);
+  // Starts the workers; returns when each has made its executors. They are made one after the
+  // other. At least one lane; a lane is named by its place.
+  Engine(Options options, std::vector<Lane> lanes);
+  // An engine of one lane.
+  Engine(Options options, Lane lane);
   // Drains without limit of time, then joins.
   ~Engine();
 
-  // OK if every worker has its executor. Else why not (the factory threw, or gave null), and Submit
+  // OK if every worker has its executors. Else why not (a factory threw, or gave null), and Submit
   // refuses with that.
   const absl::Status& status() const;
 
   // Takes all jobs or none. On error, no `done` is called and `jobs` is left as it was:
-  // kResourceExhausted when the queue is full (the message names the bound), kUnavailable after
-  // Drain, kDeadlineExceeded for a deadline passed, kCancelled for a set flag, kInvalidArgument for
-  // more rows than a batch may hold. On OK, `jobs` is empty and each job's `done` will be called
-  // exactly once.
-  [[nodiscard]] absl::Status Submit(std::vector<std::unique_ptr<Job>>& jobs);
+  // kResourceExhausted when the lane's queue is full (the message names the bound), kUnavailable
+  // after Drain, kDeadlineExceeded for a deadline passed, kCancelled for a set flag,
+  // kInvalidArgument for more rows than a batch may hold. On OK, `jobs` is empty and each job's
+  // `done` will be called exactly once.
+  [[nodiscard]] absl::Status Submit(int lane, std::vector<std::unique_ptr<Job>>& jobs);
+  // What Submit would say now, for who would rather know before making room for results.
+  [[nodiscard]] absl::Status Check(int lane, std::span<const std::unique_ptr<Job>> jobs) const;
 
   // Drops queued jobs whose `cancelled` flag is set; their `done` is called (kCancelled) before
   // this returns.
@@ -48,7 +63,7 @@ class Engine {
   bool Drain(Clock::time_point deadline);
 
   // Of what waits, not of what runs.
-  QueueDepth depth() const;
+  QueueDepth depth(int lane) const;
 
  private:
   class Impl;

@@ -9,8 +9,8 @@
 
 namespace attnd {
 
-// Runs jobs on a model: the encode tasks of a batch as one packed batch, attention operations one
-// by one. Owned by, and made on, one worker's thread.
+// Runs encode tasks on a model, a batch of them as one packed batch. Owned by, and made on, one
+// worker's thread.
 class ModelExecutor : public Executor {
  public:
   // `encoder` must outlive this.

@@ -188,7 +188,6 @@ const JobTimings& SlowestOf(DoneJobs jobs) {
 
 absl::StatusOr<AnswerPlan> PlanAnswer(const v1::AnswerRequest& request, const ServedModel& model,
                                       const Limits& limits) {
-  RETURN_IF_ERROR(CheckModelName(request.model(), model));
   RETURN_IF_ERROR(CheckCan(Ability::kAnswer, model));
   RETURN_IF_ERROR(CheckQuestions(request, limits));
   const v1::AnswerOptions& options = request.options();

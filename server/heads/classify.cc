@@ -30,7 +30,6 @@ absl::Status CheckReply(const ClassifyPlan& plan, const ModelInfo& info, const L
 
 absl::StatusOr<ClassifyPlan> PlanClassify(const v1::ClassifyRequest& request,
                                           const ServedModel& model, const Limits& limits) {
-  RETURN_IF_ERROR(CheckModelName(request.model(), model));
   RETURN_IF_ERROR(CheckCan(Ability::kClassify, model));
   const v1::ClassifyOptions& options = request.options();
   ClassifyPlan plan;

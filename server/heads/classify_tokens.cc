@@ -104,7 +104,6 @@ void WriteSpan(const LabelledSpan& span, const Tokenized& tokens,
 absl::StatusOr<ClassifyTokensPlan> PlanClassifyTokens(const v1::ClassifyTokensRequest& request,
                                                       const ServedModel& model,
                                                       const Limits& limits) {
-  RETURN_IF_ERROR(CheckModelName(request.model(), model));
   RETURN_IF_ERROR(CheckCan(Ability::kClassifyTokens, model));
   const v1::ClassifyTokensOptions& options = request.options();
   ClassifyTokensPlan plan;

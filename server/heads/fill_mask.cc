@@ -54,7 +54,6 @@ void WriteCandidates(std::span<const float> logits, const FillMaskPlan& plan,
 
 absl::StatusOr<FillMaskPlan> PlanFillMask(const v1::FillMaskRequest& request,
                                           const ServedModel& model, const Limits& limits) {
-  RETURN_IF_ERROR(CheckModelName(request.model(), model));
   RETURN_IF_ERROR(CheckCan(Ability::kFillMask, model));
   const v1::FillMaskOptions& options = request.options();
   FillMaskPlan plan;

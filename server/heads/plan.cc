@@ -94,6 +94,8 @@ absl::StatusOr<HeadPlan> PlanHeadInputs(const google::protobuf::RepeatedPtrField
 
 void WriteTimings(const JobTimings& from, double tokenize_seconds, v1::Timings& to) {
   to.set_tokenize_seconds(tokenize_seconds);
+  to.set_shared(from.shared);
+  to.set_kept(from.kept);
   to.set_queue_seconds(Seconds(from.started - from.submitted));
   to.set_compute_seconds(Seconds(from.finished - from.started));
   to.set_batch_tokens(from.batch_rows);

@@ -44,7 +44,6 @@ absl::Status CheckReply(const RerankPlan& plan, const Limits& limits) {
 
 absl::StatusOr<RerankPlan> PlanRerank(const v1::RerankRequest& request, const ServedModel& model,
                                       const Limits& limits) {
-  RETURN_IF_ERROR(CheckModelName(request.model(), model));
   RETURN_IF_ERROR(CheckCan(Ability::kRerank, model));
   RETURN_IF_ERROR(CheckDocuments(request, limits));
   const v1::RerankOptions& options = request.options();

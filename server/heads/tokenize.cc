@@ -67,7 +67,6 @@ absl::Status CheckIds(const v1::TokenIds& ids, const ModelInfo& info, const std:
 
 absl::StatusOr<Tokenizations> Tokenize(const v1::TokenizeRequest& request, const ServedModel& model,
                                        const Limits& limits) {
-  RETURN_IF_ERROR(CheckModelName(request.model(), model));
   RETURN_IF_ERROR(CheckCan(Ability::kTokenize, model));
   RETURN_IF_ERROR(CheckNumberOfInputs(request.inputs_size(), limits, "inputs"));
   RETURN_IF_ERROR(CheckTextBytes(TextBytes(request.inputs()), limits, "inputs"));
@@ -93,7 +92,6 @@ absl::StatusOr<Tokenizations> Tokenize(const v1::TokenizeRequest& request, const
 
 absl::StatusOr<v1::DetokenizeResponse> Detokenize(const v1::DetokenizeRequest& request,
                                                   const ServedModel& model, const Limits& limits) {
-  RETURN_IF_ERROR(CheckModelName(request.model(), model));
   RETURN_IF_ERROR(CheckCan(Ability::kDetokenize, model));
   RETURN_IF_ERROR(CheckNumberOfInputs(request.inputs_size(), limits, "inputs"));
   int64_t ids = 0;

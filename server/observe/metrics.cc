@@ -51,6 +51,21 @@ void AddByCode(prometheus::Family<Counter>& family, prometheus::Labels labels,
 
 double Seconds(Clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
 
+// A gauge of each queue.
+prometheus::MetricFamily OfQueues(const char* name, const char* help,
+                                  const std::vector<ScrapedMetrics::Queue>& queues,
+                                  int64_t QueueDepth::*member) {
+  prometheus::MetricFamily family{
+      .name = name, .help = help, .type = prometheus::MetricType::Gauge, .metric = {}};
+  for (const ScrapedMetrics::Queue& queue : queues) {
+    prometheus::ClientMetric metric;
+    metric.label = {{.name = "model", .value = queue.model}};
+    metric.gauge.value = static_cast<double>(queue.depth.*member);
+    family.metric.push_back(std::move(metric));
+  }
+  return family;
+}
+
 prometheus::MetricFamily One(const char* name, const char* help, prometheus::MetricType type,
                              double value) {
   prometheus::ClientMetric metric;
@@ -61,69 +76,7 @@ prometheus::MetricFamily One(const char* name, const char* help, prometheus::Met
 
 }  // namespace
 
-Metrics::Metrics() : registry_(std::make_shared<prometheus::Registry>()) {
-  prometheus::Registry& r = *registry_;
-  auto& requests = BuildCounter()
-                       .Name("attnd_requests_total")
-                       .Help(
-                           "Requests answered, by method and status code. Each message of a "
-                           "stream is a request.")
-                       .Register(r);
-  auto& seconds = BuildHistogram()
-                      .Name("attnd_request_duration_seconds")
-                      .Help("From a request's arrival to its reply, by method.")
-                      .Register(r);
-  for (size_t method = 0; method < kMethods; ++method) {
-    AddByCode(requests, {{"method", kMethodNames[method]}}, requests_[method]);
-    request_seconds_[method] = &seconds.Add({{"method", kMethodNames[method]}}, SecondsBuckets());
-  }
-
-  auto& rejected = BuildCounter()
-                       .Name("attnd_rejected_total")
-                       .Help("Requests not answered with a result, by ErrorInfo reason.")
-                       .Register(r);
-  for (int reason = 1; reason < v1::ErrorReason_ARRAYSIZE; ++reason) {
-    rejected_[reason] =
-        &rejected.Add({{"reason", ReasonName(static_cast<v1::ErrorReason>(reason))}});
-  }
-
-  AddByCode(BuildCounter()
-                .Name("attnd_streams_total")
-                .Help("EncodeStream calls ended, by status code.")
-                .Register(r),
-            {}, streams_);
-
-  const auto gauge = [&](const char* name, const char* help) {
-    return &BuildGauge().Name(name).Help(help).Register(r).Add({});
-  };
-  in_flight_ = gauge("attnd_requests_in_flight", "Requests accepted and not yet answered.");
-  streams_open_ = gauge("attnd_streams_open", "EncodeStream calls open now.");
-
-  const auto histogram = [&](const char* name, const char* help, Buckets buckets) {
-    return &BuildHistogram().Name(name).Help(help).Register(r).Add({}, std::move(buckets));
-  };
-  tokenize_seconds_ = histogram("attnd_tokenize_duration_seconds",
-                                "Checking and tokenizing one input.", SecondsBuckets());
-  queue_seconds_ =
-      histogram("attnd_queue_duration_seconds", "One input's wait for a worker.", SecondsBuckets());
-  compute_seconds_ = histogram("attnd_compute_duration_seconds", "One input's time with a worker.",
-                               SecondsBuckets());
-  batch_compute_seconds_ = histogram("attnd_batch_compute_duration_seconds",
-                                     "The engine's time for one batch.", SecondsBuckets());
-  batch_tokens_ = histogram("attnd_batch_tokens", "Tokens in a batch.", CountBuckets(65'536));
-  batch_sequences_ = histogram("attnd_batch_sequences", "Inputs in a batch.", CountBuckets(1024));
-  batches_failed_ = &BuildCounter()
-                         .Name("attnd_batches_failed_total")
-                         .Help("Batches that failed; the log says why.")
-                         .Register(r)
-                         .Add({});
-  model_info_ =
-      &BuildGauge().Name("attnd_model_info").Help("The served model; always 1.").Register(r);
-}
-
-void Metrics::RequestStarted() { in_flight_->Increment(); }
-
-void Metrics::RequestFinished(Method method, const absl::Status& status, double seconds) {
+void ModelMetrics::RequestFinished(Method method, const absl::Status& status, double seconds) {
   const auto index = static_cast<size_t>(method);
   requests_[index][static_cast<size_t>(status.code())]->Increment();
   request_seconds_[index]->Observe(seconds);
@@ -132,11 +85,138 @@ void Metrics::RequestFinished(Method method, const absl::Status& status, double 
   in_flight_->Decrement();
 }
 
+void ModelMetrics::RecordTokenize(double seconds) { tokenize_seconds_->Observe(seconds); }
+
+void ModelMetrics::RecordJob(const JobTimings& timings) {
+  queue_seconds_->Observe(Seconds(timings.started - timings.submitted));
+  compute_seconds_->Observe(Seconds(timings.finished - timings.started));
+  if (timings.shared) shared_->Increment();
+}
+
+void ModelMetrics::RecordLookup(bool found) { (found ? cache_hits_ : cache_misses_)->Increment(); }
+
+void ModelMetrics::RecordBatch(const BatchReport& report) {
+  batch_compute_seconds_->Observe(report.compute_seconds);
+  batch_tokens_->Observe(report.rows);
+  batch_sequences_->Observe(report.sequences);
+  if (!report.status.ok()) batches_failed_->Increment();
+}
+
+Metrics::Metrics(const std::vector<std::string>& models)
+    : registry_(std::make_shared<prometheus::Registry>()),
+      names_([&] {
+        auto names = models;
+        names.emplace_back();
+        return names;
+      }()),
+      models_(names_.size()) {
+  prometheus::Registry& r = *registry_;
+  AddRequests();
+  AddJobs();
+  AddBatches();
+  AddByCode(BuildCounter()
+                .Name("attnd_streams_total")
+                .Help("EncodeStream calls ended, by status code.")
+                .Register(r),
+            {}, streams_);
+  const auto gauge = [&](const char* name, const char* help) {
+    return &BuildGauge().Name(name).Help(help).Register(r).Add({});
+  };
+  in_flight_ = gauge("attnd_requests_in_flight", "Requests accepted and not yet answered.");
+  streams_open_ = gauge("attnd_streams_open", "EncodeStream calls open now.");
+  for (ModelMetrics& model : models_) model.in_flight_ = in_flight_;
+  model_info_ =
+      &BuildGauge().Name("attnd_model_info").Help("A served model; always 1.").Register(r);
+}
+
+void Metrics::AddRequests() {
+  auto& requests = BuildCounter()
+                       .Name("attnd_requests_total")
+                       .Help(
+                           "Requests answered, by model, method and status code. Each message of "
+                           "a stream is a request.")
+                       .Register(*registry_);
+  auto& seconds = BuildHistogram()
+                      .Name("attnd_request_duration_seconds")
+                      .Help("From a request's arrival to its reply, by model and method.")
+                      .Register(*registry_);
+  auto& rejected = BuildCounter()
+                       .Name("attnd_rejected_total")
+                       .Help("Requests not answered with a result, by model and ErrorInfo reason.")
+                       .Register(*registry_);
+  for (size_t lane = 0; lane < names_.size(); ++lane) {
+    ModelMetrics& model = models_[lane];
+    for (size_t method = 0; method < kMethods; ++method) {
+      const prometheus::Labels labels{{"method", kMethodNames[method]}, {"model", names_[lane]}};
+      AddByCode(requests, labels, model.requests_[method]);
+      model.request_seconds_[method] = &seconds.Add(labels, SecondsBuckets());
+    }
+    for (int reason = 1; reason < v1::ErrorReason_ARRAYSIZE; ++reason) {
+      model.rejected_[reason] = &rejected.Add(
+          {{"reason", ReasonName(static_cast<v1::ErrorReason>(reason))}, {"model", names_[lane]}});
+    }
+  }
+}
+
+void Metrics::AddJobs() {
+  const auto histogram = [&](const char* name, const char* help, auto member) {
+    auto& family = BuildHistogram().Name(name).Help(help).Register(*registry_);
+    for (size_t lane = 0; lane < names_.size(); ++lane) {
+      models_[lane].*member = &family.Add({{"model", names_[lane]}}, SecondsBuckets());
+    }
+  };
+  const auto counter = [&](const char* name, const char* help, auto member) {
+    auto& family = BuildCounter().Name(name).Help(help).Register(*registry_);
+    for (size_t lane = 0; lane < names_.size(); ++lane) {
+      models_[lane].*member = &family.Add({{"model", names_[lane]}});
+    }
+  };
+  histogram("attnd_tokenize_duration_seconds", "Checking and tokenizing one input.",
+            &ModelMetrics::tokenize_seconds_);
+  histogram("attnd_queue_duration_seconds", "One input's wait for a worker.",
+            &ModelMetrics::queue_seconds_);
+  histogram("attnd_compute_duration_seconds", "One input's time with a worker.",
+            &ModelMetrics::compute_seconds_);
+  counter("attnd_inputs_shared_total",
+          "Inputs that were computed with an equal one that was in flight.",
+          &ModelMetrics::shared_);
+  counter("attnd_result_cache_hits_total", "Inputs whose result was kept from before.",
+          &ModelMetrics::cache_hits_);
+  counter("attnd_result_cache_misses_total", "Inputs that were looked for among the kept results.",
+          &ModelMetrics::cache_misses_);
+}
+
+void Metrics::AddBatches() {
+  const auto histogram = [&](const char* name, const char* help, auto member, Buckets buckets) {
+    auto& family = BuildHistogram().Name(name).Help(help).Register(*registry_);
+    for (size_t lane = 0; lane < names_.size(); ++lane) {
+      models_[lane].*member = &family.Add({{"model", names_[lane]}}, buckets);
+    }
+  };
+  histogram("attnd_batch_compute_duration_seconds", "The engine's time for one batch.",
+            &ModelMetrics::batch_compute_seconds_, SecondsBuckets());
+  histogram("attnd_batch_tokens", "Tokens in a batch.", &ModelMetrics::batch_tokens_,
+            CountBuckets(65'536));
+  histogram("attnd_batch_sequences", "Inputs in a batch.", &ModelMetrics::batch_sequences_,
+            CountBuckets(1024));
+  auto& failed = BuildCounter()
+                     .Name("attnd_batches_failed_total")
+                     .Help("Batches that failed; the log says why.")
+                     .Register(*registry_);
+  for (size_t lane = 0; lane < names_.size(); ++lane) {
+    models_[lane].batches_failed_ = &failed.Add({{"model", names_[lane]}});
+  }
+}
+
+void Metrics::RequestStarted() { in_flight_->Increment(); }
+
 double Metrics::dropped() const {
   double sum = 0;
-  for (const CodeCounters& counters : requests_) {
-    sum += counters[static_cast<size_t>(absl::StatusCode::kCancelled)]->Value();
-    sum += counters[static_cast<size_t>(absl::StatusCode::kDeadlineExceeded)]->Value();
+  for (const ModelMetrics& model : models_) {
+    for (const CodeCounters& counters : model.requests_) {
+      sum += counters[static_cast<size_t>(absl::StatusCode::kCancelled)]->Value();
+      sum += counters[static_cast<size_t>(absl::StatusCode::kDeadlineExceeded)]->Value();
+    }
   }
   return sum;
 }
@@ -146,20 +226,6 @@ void Metrics::StreamStarted() { streams_open_->Increment(); }
 void Metrics::StreamFinished(const absl::Status& status) {
   streams_[static_cast<size_t>(status.code())]->Increment();
   streams_open_->Decrement();
-}
-
-void Metrics::RecordTokenize(double seconds) { tokenize_seconds_->Observe(seconds); }
-
-void Metrics::RecordJob(const JobTimings& timings) {
-  queue_seconds_->Observe(Seconds(timings.started - timings.submitted));
-  compute_seconds_->Observe(Seconds(timings.finished - timings.started));
-}
-
-void Metrics::RecordBatch(const BatchReport& report) {
-  batch_compute_seconds_->Observe(report.compute_seconds);
-  batch_tokens_->Observe(report.rows);
-  batch_sequences_->Observe(report.sequences);
-  if (!report.status.ok()) batches_failed_->Increment();
 }
 
 void Metrics::SetModel(const ServedModel& model) {
@@ -176,14 +242,19 @@ void Metrics::SetModel(const ServedModel& model) {
 std::vector<prometheus::MetricFamily> ScrapedMetrics::Collect() const {
   constexpr auto kGauge = prometheus::MetricType::Gauge;
   constexpr auto kCounter = prometheus::MetricType::Counter;
-  const QueueDepth depth = depth_();
+  const std::vector<Queue> queues = source_.queues();
+  const ResultCache::Usage cache = source_.cache();
   const ProcessUsage usage = ReadProcessUsage();
   const auto number = [](int64_t value) { return static_cast<double>(value); };
   return {
-      One("attnd_queue_requests", "Inputs waiting for a worker.", kGauge, number(depth.jobs)),
-      One("attnd_queue_tokens", "Tokens waiting for a worker.", kGauge, number(depth.rows)),
-      One("attnd_queue_bytes", "Bytes that waiting inputs keep alive.", kGauge,
-          number(depth.bytes)),
+      OfQueues("attnd_queue_requests", "Inputs waiting for a worker.", queues, &QueueDepth::jobs),
+      OfQueues("attnd_queue_tokens", "Tokens waiting for a worker.", queues, &QueueDepth::rows),
+      OfQueues("attnd_queue_bytes", "Bytes that waiting inputs keep alive.", queues,
+               &QueueDepth::bytes),
+      One("attnd_result_cache_bytes", "Bytes of kept results.", kGauge, number(cache.bytes)),
+      One("attnd_result_cache_entries", "Kept results.", kGauge, number(cache.entries)),
+      One("attnd_result_cache_evictions_total", "Kept results that made room for others.", kCounter,
+          number(cache.evictions)),
       One("process_cpu_seconds_total", "User and system CPU time.", kCounter, usage.cpu_seconds),
       One("process_resident_memory_bytes", "Resident memory.", kGauge, usage.resident_bytes),
       One("process_virtual_memory_bytes", "Virtual memory.", kGauge, usage.virtual_bytes),

@@ -4,10 +4,13 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "attnd/v1/error.pb.h"
 #include "core/batch/engine.h"
+#include "core/batch/result_cache.h"
 #include "prometheus/counter.h"
 #include "prometheus/gauge.h"
 #include "prometheus/histogram.h"
@@ -36,19 +39,54 @@ enum class Method {
 };
 inline constexpr size_t kMethods = 15;
 
+// What is counted for one model, or for what concerns none. Thread-safe.
+class ModelMetrics {
+ public:
+  // `status` decides the code and, when it has a reason, what it is counted under as rejected.
+  void RequestFinished(Method method, const absl::Status& status, double seconds);
+  void RecordTokenize(double seconds);
+  // Where the time of one input went between Submit and its reply.
+  void RecordJob(const JobTimings& timings);
+  // One input was looked up among the kept results.
+  void RecordLookup(bool found);
+  void RecordBatch(const BatchReport& report);
+
+ private:
+  friend class Metrics;
+  static constexpr size_t kCodes = 17;
+  using CodeCounters = std::array<prometheus::Counter*, kCodes>;
+
+  std::array<CodeCounters, kMethods> requests_;
+  std::array<prometheus::Histogram*, kMethods> request_seconds_;
+  std::array<prometheus::Counter*, v1::ErrorReason_ARRAYSIZE> rejected_;
+  prometheus::Gauge* in_flight_;  // Of all models.
+  prometheus::Histogram* tokenize_seconds_;
+  prometheus::Histogram* queue_seconds_;
+  prometheus::Histogram* compute_seconds_;
+  prometheus::Histogram* batch_compute_seconds_;
+  prometheus::Histogram* batch_tokens_;
+  prometheus::Histogram* batch_sequences_;
+  prometheus::Counter* batches_failed_;
+  prometheus::Counter* shared_;
+  prometheus::Counter* cache_hits_;
+  prometheus::Counter* cache_misses_;
+};
+
 // Every metric that this server exports, declared once. Nobody else spells a metric's name. Labels
-// come from closed sets (methods, status codes, reasons, the served model), so that the number of
+// come from closed sets (methods, status codes, reasons, the served models), so that the number of
 // series is fixed, and all of them are there at zero from the first scrape. Thread-safe.
 class Metrics {
  public:
-  Metrics();
+  // The names of the models by their lanes; the lane after them is for what concerns no model, and
+  // has the empty name.
+  explicit Metrics(const std::vector<std::string>& models);
 
   // What /metrics shows. Shared, because the exposer holds a weak pointer to it.
   const std::shared_ptr<prometheus::Registry>& registry() const { return registry_; }
 
+  ModelMetrics& of_lane(int lane) { return models_.at(static_cast<size_t>(lane)); }
+
   void RequestStarted();
-  // `status` decides the code and, when it has a reason, what it is counted under as rejected.
-  void RequestFinished(Method method, const absl::Status& status, double seconds);
   int64_t requests_in_flight() const { return static_cast<int64_t>(in_flight_->Value()); }
 
   // Requests that ended with CANCELLED or DEADLINE_EXCEEDED.
@@ -57,42 +95,41 @@ class Metrics {
   void StreamStarted();
   void StreamFinished(const absl::Status& status);
 
-  void RecordTokenize(double seconds);
-  // Where the time of one input went between Submit and its reply.
-  void RecordJob(const JobTimings& timings);
-  void RecordBatch(const BatchReport& report);
-
   void SetModel(const ServedModel& model);
 
  private:
-  static constexpr size_t kCodes = 17;
-  using CodeCounters = std::array<prometheus::Counter*, kCodes>;
+  using CodeCounters = ModelMetrics::CodeCounters;
+
+  void AddRequests();
+  void AddJobs();
+  void AddBatches();
 
   std::shared_ptr<prometheus::Registry> registry_;
-  std::array<CodeCounters, kMethods> requests_;
-  std::array<prometheus::Histogram*, kMethods> request_seconds_;
-  std::array<prometheus::Counter*, v1::ErrorReason_ARRAYSIZE> rejected_;
+  const std::vector<std::string> names_;  // By lane.
+  std::vector<ModelMetrics> models_;      // By lane.
   CodeCounters streams_;
   prometheus::Gauge* in_flight_;
   prometheus::Gauge* streams_open_;
-  prometheus::Histogram* tokenize_seconds_;
-  prometheus::Histogram* queue_seconds_;
-  prometheus::Histogram* compute_seconds_;
-  prometheus::Histogram* batch_compute_seconds_;
-  prometheus::Histogram* batch_tokens_;
-  prometheus::Histogram* batch_sequences_;
-  prometheus::Counter* batches_failed_;
   prometheus::Family<prometheus::Gauge>* model_info_;
 };
 
-// What is read at each scrape instead of being counted: the queue's depth and the process itself.
+// What is read at each scrape instead of being counted: the queues, the kept results and the
+// process itself.
 class ScrapedMetrics : public prometheus::Collectable {
  public:
-  explicit ScrapedMetrics(std::function<QueueDepth()> depth) : depth_(std::move(depth)) {}
+  struct Queue {
+    std::string model;
+    QueueDepth depth;
+  };
+  struct Source {
+    std::function<std::vector<Queue>()> queues;
+    std::function<ResultCache::Usage()> cache;
+  };
+  explicit ScrapedMetrics(Source source) : source_(std::move(source)) {}
   std::vector<prometheus::MetricFamily> Collect() const override;
 
  private:
-  std::function<QueueDepth()> depth_;
+  const Source source_;
 };
 
 }  // namespace attnd

@@ -59,7 +59,8 @@ absl::Status Submit(UnaryCall& call, TaskType task, std::string_view field) {
   job->cancelled = call.cancelled();
   job->task = std::move(task);
   job->done = [&call](std::unique_ptr<Job> finished, const absl::Status& status) {
-    if (status.ok()) call.service().metrics.RecordJob(finished->timings);
+    const ServiceContext& service = call.service();
+    if (status.ok()) service.metrics.of_lane(service.attention_lane).RecordJob(finished->timings);
     call.Guard([&] {
       if (status.ok()) call.Reply(ReplyTo(std::get<TaskType>(finished->task)));
       return status;
@@ -67,7 +68,7 @@ absl::Status Submit(UnaryCall& call, TaskType task, std::string_view field) {
   };
   std::vector<std::unique_ptr<Job>> jobs;
   jobs.push_back(std::move(job));
-  return call.service().engine.Submit(jobs);
+  return call.service().engine.Submit(call.service().attention_lane, jobs);
 }
 
 absl::Status HandleAttend(UnaryCall& call, const v1::AttendRequest& request) {

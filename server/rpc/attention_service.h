@@ -5,8 +5,8 @@
 
 namespace attnd {
 
-// The attention operation on the caller's tensors, through the same queue and workers as a model's
-// requests, so that neither starves the other.
+// The attention operation on the caller's tensors, by the same workers as the models' requests, in
+// a lane of its own, so that neither starves the other.
 class AttentionServiceImpl : public v1::AttentionService::WithRawCallbackMethod_Attend<
                                  v1::AttentionService::WithRawCallbackMethod_SelfAttention<
                                      v1::AttentionService::Service>> {

@@ -71,6 +71,7 @@ void EncodeStreamCall::OnReadDone(bool ok) {
 absl::Status EncodeStreamCall::Accept(const grpc::ByteBuffer& message) {
   auto item = std::make_unique<Item>();
   item->started = Clock::now();
+  item->metrics = &service_.metrics.of_lane(service_.attention_lane);
   item->deadline = JobDeadline(context_->deadline(), service_.limits);
   // The id is read by itself, so that a message that is broken elsewhere fails alone.
   item->id = FindField(BytesOf(message), v1::EncodeStreamRequest::kIdFieldNumber).value_or("");
@@ -103,9 +104,11 @@ absl::Status EncodeStreamCall::Plan(const grpc::ByteBuffer& message, Item& item)
   if (!request.has_request()) {
     return Refuse(v1::ERROR_REASON_MISSING_FIELD, "request", "the request is needed");
   }
-  ASSIGN_OR_RETURN(EncodePlan plan, PlanEncode(request.request(), service_.model, service_.limits,
-                                               ReplyForm::kParts));
-  item.run = std::make_unique<EncodeRun>(service_, std::move(plan));
+  ASSIGN_OR_RETURN(const ModelContext* model, service_.FindModel(request.request().model()));
+  item.metrics = &model->metrics;
+  ASSIGN_OR_RETURN(EncodePlan plan,
+                   PlanEncode(request.request(), model->served, model->limits, ReplyForm::kParts));
+  item.run = std::make_unique<EncodeRun>(service_, *model, std::move(plan));
   return absl::OkStatus();
 }
 
@@ -167,7 +170,7 @@ absl::Status EncodeStreamCall::Gone() const {
 bool EncodeStreamCall::WantsRead() const {
   return !reading_ && !read_ended_ && !draining_ && !broken_ && !finished_ && parked_ == nullptr &&
          submitting_ == 0 && items_ < service_.limits.stream_requests &&
-         bytes_ < static_cast<uint64_t>(service_.limits.queue_bytes);
+         bytes_ < service_.limits.queue_bytes;
 }
 
 bool EncodeStreamCall::MayRead() const { return WantsRead() && !service_.IsFull(); }
@@ -287,9 +290,8 @@ void EncodeStreamCall::WriteError(Item& item) {
 }
 
 void EncodeStreamCall::Settle(Item& item) {
-  service_.metrics.RequestFinished(
-      Method::kEncodeStream, item.status,
-      std::chrono::duration<double>(Clock::now() - item.started).count());
+  item.metrics->RequestFinished(Method::kEncodeStream, item.status,
+                                std::chrono::duration<double>(Clock::now() - item.started).count());
   if (!item.owns_id) return;
   absl::MutexLock lock(&mutex_);
   live_ids_.erase(item.id);

@@ -50,11 +50,12 @@ class EncodeStreamCall : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
     std::string id;
     Clock::time_point started{};
     Clock::time_point deadline{};
-    std::unique_ptr<EncodeRun> run;  // Null if the request was refused before it had one.
-    absl::Status status;             // The outcome, once ready.
-    bool owns_id = false;            // False for a second request of a live id.
+    ModelMetrics* metrics = nullptr;  // Of its model, once that is known.
+    std::unique_ptr<EncodeRun> run;   // Null if the request was refused before it had one.
+    absl::Status status;              // The outcome, once ready.
+    bool owns_id = false;             // False for a second request of a live id.
 
-    uint64_t bytes() const { return run == nullptr ? 0 : run->bytes(); }
+    int64_t bytes() const { return run == nullptr ? 0 : run->bytes(); }
   };
   using ItemPtr = std::unique_ptr<Item>;
 
@@ -117,7 +118,7 @@ class EncodeStreamCall : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
   std::unique_ptr<grpc::Alarm> alarm_ ABSL_GUARDED_BY(mutex_);
 
   int32_t items_ ABSL_GUARDED_BY(mutex_) = 0;  // In any state.
-  uint64_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  int64_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   std::set<std::string> live_ids_ ABSL_GUARDED_BY(mutex_);
   ItemPtr parked_ ABSL_GUARDED_BY(mutex_);
   int submitting_ ABSL_GUARDED_BY(mutex_) = 0;  // What was parked is on its way.

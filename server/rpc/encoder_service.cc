@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/base/status_macros.h"
+#include "server/heads/plan.h"
 #include "server/represent/encoding.h"
 #include "server/represent/outputs.h"
 #include "server/rpc/encode_run.h"
@@ -17,11 +18,11 @@ namespace attnd {
 namespace {
 
 absl::Status HandleEncode(UnaryCall& call, const v1::EncodeRequest& request) {
-  const ServiceContext& service = call.service();
   RETURN_IF_ERROR(call.CheckRoom());
+  ASSIGN_OR_RETURN(const ModelContext* model, call.FindModel(request.model()));
   ASSIGN_OR_RETURN(EncodePlan plan,
-                   PlanEncode(request, service.model, service.limits, ReplyForm::kOneMessage));
-  auto owned = std::make_shared<EncodeRun>(service, std::move(plan));
+                   PlanEncode(request, model->served, model->limits, ReplyForm::kOneMessage));
+  auto owned = std::make_shared<EncodeRun>(call.service(), *model, std::move(plan));
   EncodeRun* run = owned.get();
   call.Keep(std::move(owned));
   return run->Submit(call.deadline(), call.cancelled(), [&call, run](absl::Status status) {
@@ -48,10 +49,10 @@ void WriteCosines(EncodeRun& run, size_t sources, size_t targets, v1::Tensor& te
 }
 
 absl::Status HandleSimilarity(UnaryCall& call, const v1::SimilarityRequest& request) {
-  const ServiceContext& service = call.service();
   RETURN_IF_ERROR(call.CheckRoom());
-  ASSIGN_OR_RETURN(SimilarityPlan plan, PlanSimilarity(request, service.model, service.limits));
-  auto owned = std::make_shared<EncodeRun>(service, std::move(plan.encode));
+  ASSIGN_OR_RETURN(const ModelContext* model, call.FindModel(request.model()));
+  ASSIGN_OR_RETURN(SimilarityPlan plan, PlanSimilarity(request, model->served, model->limits));
+  auto owned = std::make_shared<EncodeRun>(call.service(), *model, std::move(plan.encode));
   EncodeRun* run = owned.get();
   call.Keep(std::move(owned));
   const auto done = [&call, run, sources = plan.sources,
@@ -59,7 +60,7 @@ absl::Status HandleSimilarity(UnaryCall& call, const v1::SimilarityRequest& requ
     call.Guard([&] {
       if (status.ok()) {
         v1::SimilarityResponse response;
-        SetModel(call.service().model, *response.mutable_model());
+        WriteModel(run->model().served, *response.mutable_model());
         WriteCosines(*run, sources, targets, *response.mutable_similarities());
         call.Reply(response);
       }

@@ -18,8 +18,9 @@ namespace {
 template <auto kPlan, auto kReply, typename Request>
 absl::Status Handle(UnaryCall& call, const Request& request) {
   RETURN_IF_ERROR(call.CheckRoom());
-  ASSIGN_OR_RETURN(auto plan, kPlan(request, call.service().model, call.service().limits));
-  return RunPlan(call, std::move(plan), kReply);
+  ASSIGN_OR_RETURN(const ModelContext* model, call.FindModel(request.model()));
+  ASSIGN_OR_RETURN(auto plan, kPlan(request, model->served, model->limits));
+  return RunPlan(call, *model, std::move(plan), kReply);
 }
 
 }  // namespace

@@ -29,11 +29,17 @@ constexpr std::array<std::string_view, 9> kServices = {"",
                                                        "attnd.v1.AnswerService",
                                                        "attnd.v1.TokenizerService"};
 
-bool IsKnown(std::string_view service) {
-  return std::find(kServices.begin(), kServices.end(), service) != kServices.end();
-}
+// What a model is called by, before its name.
+constexpr std::string_view kModels = "models/";
 
 }  // namespace
+
+bool HealthServiceImpl::IsKnown(std::string_view name) const {
+  if (std::find(kServices.begin(), kServices.end(), name) != kServices.end()) return true;
+  if (name.substr(0, kModels.size()) != kModels) return false;
+  name.remove_prefix(kModels.size());
+  return !name.empty() && service_.FindModel(name).ok();
+}
 
 grpc::ServerUnaryReactor* HealthServiceImpl::Check(grpc::CallbackServerContext* context,
                                                    const grpc::ByteBuffer* request,

@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <set>
+#include <string_view>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
@@ -12,7 +13,8 @@ namespace attnd {
 
 class HealthWatch;
 
-// grpc.health.v1 for "" and each of our services, which are all in one state. Our own, because
+// grpc.health.v1 for "", each of our services, and each model as "models/NAME"; all are in one
+// state, for a server that runs has all of its models. Our own, because
 // gRPC's cannot end its open Watches, and those hold a shutdown for the whole of its limit.
 class HealthServiceImpl : public grpc::health::v1::Health::WithRawCallbackMethod_Check<
                               grpc::health::v1::Health::WithRawCallbackMethod_Watch<
@@ -35,6 +37,7 @@ class HealthServiceImpl : public grpc::health::v1::Health::WithRawCallbackMethod
   void EndWatches();
 
  private:
+  bool IsKnown(std::string_view name) const;
   std::set<std::shared_ptr<HealthWatch>> watches() const;
 
   const ServiceContext& service_;

@@ -1,7 +1,9 @@
 #include "server/rpc/jobs_run.h"
 
+#include <numeric>
 #include <variant>
 
+#include "core/base/status_macros.h"
 #include "server/validate/request.h"
 
 namespace attnd {
@@ -13,53 +15,113 @@ int64_t BytesOf(const std::vector<std::unique_ptr<Job>>& jobs) {
   return static_cast<int64_t>(bytes);
 }
 
-// Whether the queue has room now, so that outputs are not allocated for nothing.
-bool FitsQueue(const std::vector<std::unique_ptr<Job>>& jobs, const ServiceContext& service) {
-  QueueDepth depth = service.engine.depth();
-  depth.bytes += BytesOf(jobs);
-  depth.jobs += static_cast<int64_t>(jobs.size());
-  for (const auto& job : jobs) depth.rows += job->rows;
-  const Limits& limits = service.limits;
-  return depth.jobs <= limits.queue_requests && depth.rows <= limits.queue_tokens &&
-         depth.bytes <= limits.queue_bytes;
+EncodeTask& TaskOf(Job& job) { return std::get<EncodeTask>(job.task); }
+
+void FreeOutputs(EncodeTask& task) {
+  for (const auto member : kEncodeOutputs) task.*member = {};
 }
 
 }  // namespace
 
-JobsRun::JobsRun(const ServiceContext& service, std::vector<std::unique_ptr<Job>> jobs,
-                 int64_t bytes)
+JobsRun::JobsRun(const ServiceContext& service, const ModelContext& model,
+                 std::vector<std::unique_ptr<Job>> jobs, int64_t bytes)
     : service_(service),
-      jobs_(std::move(jobs)),
-      held_(service.held_bytes, BytesOf(jobs_) + bytes),
-      done_(jobs_.size()),
-      remaining_(jobs_.size()) {}
+      model_(model),
+      bytes_(BytesOf(jobs)),
+      held_(service.held_bytes, bytes_ + bytes),
+      waiting_(std::move(jobs)),
+      places_(waiting_.size()),
+      done_(waiting_.size()),
+      remaining_(waiting_.size()) {
+  std::iota(places_.begin(), places_.end(), 0);
+  if (!service_.share_identical && service_.cache == nullptr) return;
+  for (const auto& job : waiting_) job->key = ContentKey(TaskOf(*job));
+}
 
-absl::Status JobsRun::Submit(const UnaryCall& call, std::function<void(absl::Status)> done) {
-  if (!FitsQueue(jobs_, service_)) return absl::ResourceExhaustedError("the queue is full");
+// Models of the same version give the same results under any name.
+std::string JobsRun::CacheKey(const Job& job) const { return model_.served.info.version + job.key; }
+
+void JobsRun::TakeKept() {
+  if (service_.cache == nullptr) return;
+  size_t kept = 0;
+  for (size_t i = 0; i < waiting_.size(); ++i) {
+    std::unique_ptr<Job>& job = waiting_[i];
+    const bool found = service_.cache->Find(CacheKey(*job), TaskOf(*job));
+    if (found) {
+      model_.metrics.RecordLookup(true);
+      const Clock::time_point now = Clock::now();
+      job->timings = {.submitted = now, .started = now, .finished = now};
+      job->timings.kept = true;
+      absl::MutexLock lock(&mutex_);
+      done_[places_[i]] = std::move(job);
+      --remaining_;
+    } else {
+      places_[kept] = places_[i];
+      std::swap(waiting_[kept++], job);
+    }
+  }
+  waiting_.resize(kept);
+  places_.resize(kept);
+}
+
+absl::Status JobsRun::Submit(Clock::time_point deadline,
+                             const std::shared_ptr<const std::atomic<bool>>& cancelled,
+                             std::function<void(absl::Status)> done) {
   on_done_ = std::move(done);
-  for (size_t i = 0; i < jobs_.size(); ++i) {
-    Job& job = *jobs_[i];
-    service_.model.size_outputs(std::get<EncodeTask>(job.task));
-    job.deadline = call.deadline();
-    job.cancelled = call.cancelled();
-    job.done = [this, i](std::unique_ptr<Job> finished, const absl::Status& status) {
-      JobDone(i, std::move(finished), status);
+  TakeKept();
+  if (waiting_.empty()) {
+    CountDone(0, absl::OkStatus());
+    return absl::OkStatus();
+  }
+  for (size_t i = 0; i < waiting_.size(); ++i) {
+    Job& job = *waiting_[i];
+    job.deadline = deadline;
+    job.cancelled = cancelled;
+    job.done = [this, place = places_[i]](std::unique_ptr<Job> finished,
+                                          const absl::Status& status) {
+      JobDone(place, std::move(finished), status);
     };
   }
+  // Asked first, so that outputs are not allocated for nothing.
+  RETURN_IF_ERROR(service_.engine.Check(model_.lane, waiting_));
+  for (const auto& job : waiting_) model_.served.size_outputs(TaskOf(*job));
   // From a local, because the run may be over before the engine's Submit returns.
-  std::vector<std::unique_ptr<Job>> jobs = std::move(jobs_);
-  return service_.engine.Submit(jobs);
+  std::vector<std::unique_ptr<Job>> jobs = std::move(waiting_);
+  const size_t count = jobs.size();
+  ModelMetrics* misses = service_.cache == nullptr ? nullptr : &model_.metrics;
+  absl::Status status = service_.engine.Submit(model_.lane, jobs);
+  if (status.ok()) {
+    // Not before, since what is refused now may be submitted again.
+    for (size_t i = 0; misses != nullptr && i < count; ++i) misses->RecordLookup(false);
+    return status;
+  }
+  for (const auto& job : jobs) FreeOutputs(TaskOf(*job));
+  waiting_ = std::move(jobs);
+  return status;
 }
 
 void JobsRun::JobDone(size_t index, std::unique_ptr<Job> job, const absl::Status& status) {
-  if (status.ok()) service_.metrics.RecordJob(job->timings);
+  if (status.ok()) {
+    model_.metrics.RecordJob(job->timings);
+    if (service_.cache != nullptr && !job->timings.shared) {
+      service_.cache->Insert(CacheKey(*job), TaskOf(*job));
+    }
+  }
+  {
+    absl::MutexLock lock(&mutex_);
+    done_[index] = std::move(job);
+  }
+  CountDone(1, status);
+}
+
+void JobsRun::CountDone(size_t count, const absl::Status& status) {
   absl::Status outcome;
   {
     absl::MutexLock lock(&mutex_);
-    status_.Update(status);
-    done_[index] = std::move(job);
-    if (--remaining_ > 0) return;
-    outcome = status_;
+    outcome_.Update(status);
+    remaining_ -= count;
+    if (remaining_ > 0) return;
+    outcome = outcome_;
   }
   const auto on_done = std::move(on_done_);
   on_done(std::move(outcome));  // May end this.

@@ -4,7 +4,6 @@
 
 #include "core/base/status_macros.h"
 #include "server/rpc/unary_call.h"
-#include "server/validate/encode.h"
 
 namespace attnd {
 namespace {
@@ -80,9 +79,9 @@ void Describe(const Limits& limits, v1::Limits& to) {
   to.set_answers_per_question(limits.answers_per_question);
 }
 
-void Describe(const ServiceContext& service, v1::ModelInfo& to) {
-  const ModelInfo& info = service.model.info;
-  to.set_name(service.model.name);
+void Describe(const ModelContext& model, v1::ModelInfo& to) {
+  const ModelInfo& info = model.served.info;
+  to.set_name(model.served.name);
   to.set_version(info.version);
   to.set_family(info.family);
   to.set_hidden_size(info.hidden);
@@ -96,34 +95,35 @@ void Describe(const ServiceContext& service, v1::ModelInfo& to) {
   to.set_normalize(info.normalize);
   to.set_dtype(info.dtype);
   to.set_checkpoint_dtype(info.checkpoint_dtype);
-  to.set_isa(service.model.isa);
-  to.set_onednn_version(service.model.onednn_version);
+  to.set_isa(model.served.isa);
+  to.set_onednn_version(model.served.onednn_version);
   for (const KernelChoice& choice : info.kernels) {
     v1::Kernel& kernel = *to.add_kernels();
     kernel.set_layer(choice.layer);
     kernel.set_implementation(choice.implementation);
     kernel.set_reason(choice.reason);
   }
-  Describe(service.limits, *to.mutable_limits());
+  Describe(model.limits, *to.mutable_limits());
   to.set_head(ToProto(info.head));
   to.mutable_labels()->Assign(info.labels.begin(), info.labels.end());
   if (info.head == HeadKind::kSequenceLabels) to.set_score_function(ToProto(info.score_function));
   to.mutable_prompts()->insert(info.prompts.begin(), info.prompts.end());
   to.set_default_prompt_name(info.default_prompt_name);
   to.set_projection_size(info.projection);
+  to.set_weight(model.weight);
 }
 
 absl::Status HandleListModels(UnaryCall& call, const v1::ListModelsRequest&) {
   v1::ListModelsResponse response;
-  Describe(call.service(), *response.add_models());
+  for (const ModelContext& model : call.service().models) Describe(model, *response.add_models());
   call.Reply(response);
   return absl::OkStatus();
 }
 
 absl::Status HandleGetModel(UnaryCall& call, const v1::GetModelRequest& request) {
-  RETURN_IF_ERROR(CheckModelName(request.model(), call.service().model));
+  ASSIGN_OR_RETURN(const ModelContext* model, call.FindModel(request.model()));
   v1::GetModelResponse response;
-  Describe(call.service(), *response.mutable_model());
+  Describe(*model, *response.mutable_model());
   call.Reply(response);
   return absl::OkStatus();
 }

@@ -3,8 +3,13 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <span>
+#include <string_view>
+#include <vector>
 
+#include "absl/status/statusor.h"
 #include "core/batch/engine.h"
+#include "core/batch/result_cache.h"
 #include "server/observe/metrics.h"
 #include "server/validate/limits.h"
 #include "server/validate/served_model.h"
@@ -27,14 +32,31 @@ class HeldBytes {
   const int64_t bytes_;
 };
 
+// A model with what is its own: its limits, its queue, its metrics.
+struct ModelContext {
+  const ServedModel served;
+  const Limits limits;  // Those of the server, but for its queue and its batches.
+  const double weight;  // Of its lane.
+  const int lane;       // In the engine.
+  ModelMetrics& metrics;
+};
+
 // What all services share. It outlives the gRPC server.
 struct ServiceContext {
-  const ServedModel& model;
-  const Limits& limits;
+  const std::vector<ModelContext>& models;  // At least one; a request that names none is for the
+                                            // first.
+  const Limits& limits;                     // Of what no model is asked for.
   Engine& engine;
+  const int attention_lane;  // For operations that need no model.
   Metrics& metrics;
   spdlog::logger& log;
   std::atomic<int64_t>& held_bytes;  // Of all requests, from their plan to their end.
+  // Whether equal inputs in flight are computed once.
+  const bool share_identical;
+  ResultCache* const cache;  // Null: results are not kept.
+
+  // UNKNOWN_MODEL, naming those that are served.
+  absl::StatusOr<const ModelContext*> FindModel(std::string_view name) const;
 
   // Whether there is no room for another request. Asked before a request's size is known, so that
   // the last one may go over the limit.

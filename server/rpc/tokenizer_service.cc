@@ -8,17 +8,17 @@ namespace attnd {
 namespace {
 
 absl::Status HandleTokenize(UnaryCall& call, const v1::TokenizeRequest& request) {
-  const ServiceContext& service = call.service();
-  ASSIGN_OR_RETURN(const Tokenizations result, Tokenize(request, service.model, service.limits));
-  for (const double seconds : result.tokenize_seconds) service.metrics.RecordTokenize(seconds);
+  ASSIGN_OR_RETURN(const ModelContext* model, call.FindModel(request.model()));
+  ASSIGN_OR_RETURN(const Tokenizations result, Tokenize(request, model->served, model->limits));
+  for (const double seconds : result.tokenize_seconds) model->metrics.RecordTokenize(seconds);
   call.Reply(result.response);
   return absl::OkStatus();
 }
 
 absl::Status HandleDetokenize(UnaryCall& call, const v1::DetokenizeRequest& request) {
-  const ServiceContext& service = call.service();
+  ASSIGN_OR_RETURN(const ModelContext* model, call.FindModel(request.model()));
   ASSIGN_OR_RETURN(const v1::DetokenizeResponse response,
-                   Detokenize(request, service.model, service.limits));
+                   Detokenize(request, model->served, model->limits));
   call.Reply(response);
   return absl::OkStatus();
 }

@@ -20,6 +20,7 @@ UnaryCall::UnaryCall(const ServiceContext& service, Method method,
                      grpc::CallbackServerContext* context, grpc::ByteBuffer* reply)
     : service_(service),
       method_(method),
+      metrics_(&service.metrics.of_lane(service.attention_lane)),
       context_(context),
       reply_(reply),
       started_(Clock::now()),
@@ -41,8 +42,8 @@ void UnaryCall::Guard(const std::function<absl::Status()>& step) {
 void UnaryCall::Reply(const google::protobuf::Message& message) {
   *reply_ = SerializeMessage(message);
   const absl::Status outcome = WithReason(Outcome(absl::OkStatus()));
-  service_.metrics.RequestFinished(method_, outcome,
-                                   std::chrono::duration<double>(Clock::now() - started_).count());
+  metrics_->RequestFinished(method_, outcome,
+                            std::chrono::duration<double>(Clock::now() - started_).count());
   Finish(grpc::Status::OK);
 }
 
@@ -54,9 +55,15 @@ void UnaryCall::Fail(const absl::Status& status) {
   if (const int64_t milliseconds = RetryDelayMilliseconds(refusal); milliseconds > 0) {
     context_->AddTrailingMetadata(kRetryPushback, std::to_string(milliseconds));
   }
-  service_.metrics.RequestFinished(method_, refusal,
-                                   std::chrono::duration<double>(Clock::now() - started_).count());
+  metrics_->RequestFinished(method_, refusal,
+                            std::chrono::duration<double>(Clock::now() - started_).count());
   Finish(ToGrpc(refusal));
+}
+
+absl::StatusOr<const ModelContext*> UnaryCall::FindModel(std::string_view name) {
+  auto model = service_.FindModel(name);
+  if (model.ok()) metrics_ = &(*model)->metrics;
+  return model;
 }
 
 absl::Status UnaryCall::CheckRoom() const {

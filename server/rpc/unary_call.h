@@ -4,8 +4,9 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <string_view>
 
-#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "google/protobuf/message.h"
 #include "grpcpp/server_context.h"
 #include "grpcpp/support/byte_buffer.h"
@@ -44,6 +45,9 @@ class UnaryCall : public grpc::ServerUnaryReactor {
   // Runs `step`; a status that isn't OK, or an exception, fails the call.
   void Guard(const std::function<absl::Status()>& step);
 
+  // The model that the request is for, under which it is counted from then on.
+  absl::StatusOr<const ModelContext*> FindModel(std::string_view name);
+
   // QUEUE_FULL if requests hold all the memory that they may.
   absl::Status CheckRoom() const;
 
@@ -67,6 +71,7 @@ class UnaryCall : public grpc::ServerUnaryReactor {
 
   const ServiceContext& service_;
   const Method method_;
+  ModelMetrics* metrics_;  // Of its model, once that is known.
   grpc::CallbackServerContext* const context_;
   grpc::ByteBuffer* const reply_;
   const Clock::time_point started_;

@@ -66,12 +66,6 @@ absl::Status CheckRangesCount(const v1::EncodeRequest& request, const EncodeChoi
 
 }  // namespace
 
-absl::Status CheckModelName(std::string_view name, const ServedModel& model) {
-  if (name.empty() || name == model.name) return absl::OkStatus();
-  return Refuse(v1::ERROR_REASON_UNKNOWN_MODEL, "model",
-                StrCat("no model ", Quote(name), " is served; there is ", Quote(model.name)));
-}
-
 absl::StatusOr<EncodePlan> PlanInputs(std::span<const GivenInput> inputs,
                                       const EncodeChoices& choices, const ServedModel& model,
                                       const Limits& limits, ReplyForm form,
@@ -100,7 +94,6 @@ absl::StatusOr<EncodePlan> PlanInputs(std::span<const GivenInput> inputs,
 
 absl::StatusOr<EncodePlan> PlanEncode(const v1::EncodeRequest& request, const ServedModel& model,
                                       const Limits& limits, ReplyForm form) {
-  RETURN_IF_ERROR(CheckModelName(request.model(), model));
   RETURN_IF_ERROR(CheckNumberOfInputs(request.inputs_size(), limits, "inputs"));
   ASSIGN_OR_RETURN(const EncodeChoices choices, ReadOptions(request.options(), model, limits));
   RETURN_IF_ERROR(CheckRangesCount(request, choices));

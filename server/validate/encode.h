@@ -40,7 +40,4 @@ absl::StatusOr<EncodePlan> PlanInputs(std::span<const GivenInput> inputs,
                                       const EncodeChoices& choices, const ServedModel& model,
                                       const Limits& limits, ReplyForm form, std::string_view field);
 
-// UNKNOWN_MODEL unless `name` is empty or the served model's.
-absl::Status CheckModelName(std::string_view name, const ServedModel& model);
-
 }  // namespace attnd

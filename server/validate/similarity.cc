@@ -54,7 +54,6 @@ absl::Status CheckReplySize(const SimilarityPlan& plan, const Limits& limits) {
 
 absl::StatusOr<SimilarityPlan> PlanSimilarity(const v1::SimilarityRequest& request,
                                               const ServedModel& model, const Limits& limits) {
-  RETURN_IF_ERROR(CheckModelName(request.model(), model));
   SimilarityPlan plan{.sources = static_cast<size_t>(request.sources_size()),
                       .targets = static_cast<size_t>(request.targets_size())};
   RETURN_IF_ERROR(CheckNumberOfInputs(request.sources_size(), limits, "sources"));

@@ -45,8 +45,9 @@ class StubExecutor : public Executor {
   const std::thread::id made_on_ = std::this_thread::get_id();
 };
 
-ExecutorFactory Each(StepFunction step) {
-  return [step](int) { return std::make_unique<StubExecutor>(step); };
+Engine::Lane Each(StepFunction step, Engine::Lane lane = {}) {
+  lane.executors = [step](int) { return std::make_unique<StubExecutor>(step); };
+  return lane;
 }
 
 absl::Status Nothing(std::span<Job* const>) { return absl::OkStatus(); }
@@ -77,7 +78,7 @@ std::pair<std::unique_ptr<Job>, std::future<Answer>> MakeJob(int32_t rows = 1) {
 std::future<Answer> SubmitOne(Engine& engine, int32_t rows = 1) {
   auto [job, answer] = MakeJob(rows);
   auto jobs = One(std::move(job));
-  EXPECT_TRUE(engine.Submit(jobs).ok());
+  EXPECT_TRUE(engine.Submit(0, jobs).ok());
   return std::move(answer);
 }
 
@@ -112,8 +113,8 @@ TEST(EngineTest, WhatGathersWhileABatchRunsIsTheNextBatch) {
   gate.entered.wait();
   auto second = SubmitOne(engine, 2);
   auto third = SubmitOne(engine, 3);
-  EXPECT_EQ(engine.depth().jobs, 2);
-  EXPECT_EQ(engine.depth().rows, 5);
+  EXPECT_EQ(engine.depth(0).jobs, 2);
+  EXPECT_EQ(engine.depth(0).rows, 5);
   gate.open.count_down();
   EXPECT_EQ(first.get().job->timings.batch_sequences, 1);
   EXPECT_EQ(second.get().job->timings.batch_sequences, 2);
@@ -135,7 +136,7 @@ TEST(EngineTest, ABacklogWakesEveryIdleWorkerAndIsSplitBetweenThem) {
     jobs.push_back(std::move(job));
     answers.push_back(std::move(answer));
   }
-  ASSERT_TRUE(engine.Submit(jobs).ok());
+  ASSERT_TRUE(engine.Submit(0, jobs).ok());
   EXPECT_TRUE(jobs.empty());
   for (auto& answer : answers) EXPECT_TRUE(answer.get().status.ok());
 }
@@ -149,7 +150,7 @@ TEST(EngineTest, AJobOfManyStepsRunsThemAll) {
   auto [job, answer] = MakeJob();
   job->steps = 5;
   auto jobs = One(std::move(job));
-  ASSERT_TRUE(engine.Submit(jobs).ok());
+  ASSERT_TRUE(engine.Submit(0, jobs).ok());
   EXPECT_TRUE(answer.get().status.ok());
   EXPECT_EQ(steps, 5);
 }
@@ -201,12 +202,12 @@ TEST(EngineTest, ReapingAnswersCancelledJobsBeforeItReturns) {
   auto [job, answer] = MakeJob();
   job->cancelled = cancelled;
   auto jobs = One(std::move(job));
-  ASSERT_TRUE(engine.Submit(jobs).ok());
+  ASSERT_TRUE(engine.Submit(0, jobs).ok());
   *cancelled = true;
   engine.ReapCancelled();
   EXPECT_EQ(answer.wait_for(milliseconds(0)), std::future_status::ready);
   EXPECT_EQ(answer.get().status.code(), StatusCode::kCancelled);
-  EXPECT_EQ(engine.depth().jobs, 0);
+  EXPECT_EQ(engine.depth(0).jobs, 0);
   gate.open.count_down();
   EXPECT_TRUE(running.get().status.ok());
 }
@@ -228,13 +229,13 @@ TEST(EngineTest, WhatIsCancelledOrExpiresWhileItWaitsIsNeverRun) {
   auto [cancelling, cancelled_answer] = MakeJob();
   cancelling->cancelled = cancelled;
   auto jobs = One(std::move(expiring));
-  absl::Status status = engine.Submit(jobs);
+  absl::Status status = engine.Submit(0, jobs);
   if (!status.ok()) {  // The machine was slow enough for the deadline to pass before.
     EXPECT_EQ(status.code(), StatusCode::kDeadlineExceeded);
     std::move(jobs[0]->done)(nullptr, status);
   }
   jobs = One(std::move(cancelling));
-  ASSERT_TRUE(engine.Submit(jobs).ok());
+  ASSERT_TRUE(engine.Submit(0, jobs).ok());
   *cancelled = true;
   while (Clock::now() < deadline) std::this_thread::yield();
   gate.open.count_down();
@@ -245,8 +246,8 @@ TEST(EngineTest, WhatIsCancelledOrExpiresWhileItWaitsIsNeverRun) {
 }
 
 TEST(EngineTest, AWaitForCompanyEndsWhenTheBatchIsFull) {
-  Engine engine({.workers = 2, .batch = {.rows_max = 10, .delay_max = std::chrono::hours(1)}},
-                Each(Nothing));
+  Engine engine({.workers = 2},
+                Each(Nothing, {.batch = {.rows_max = 10, .delay_max = std::chrono::hours(1)}}));
   auto first = SubmitOne(engine, 5);
   auto second = SubmitOne(engine, 5);
   EXPECT_TRUE(first.get().status.ok());
@@ -254,13 +255,13 @@ TEST(EngineTest, AWaitForCompanyEndsWhenTheBatchIsFull) {
 }
 
 TEST(EngineTest, AWaitForCompanyEndsWithTheDelay) {
-  Engine engine({.workers = 2, .batch = {.delay_max = milliseconds(1)}}, Each(Nothing));
+  Engine engine({.workers = 2}, Each(Nothing, {.batch = {.delay_max = milliseconds(1)}}));
   Answer answer = SubmitOne(engine).get();
   EXPECT_GE(answer.job->timings.started - answer.job->timings.submitted, milliseconds(1));
 }
 
 TEST(EngineTest, DrainingEndsAWaitForCompany) {
-  Engine engine({.workers = 2, .batch = {.delay_max = std::chrono::hours(1)}}, Each(Nothing));
+  Engine engine({.workers = 2}, Each(Nothing, {.batch = {.delay_max = std::chrono::hours(1)}}));
   auto answer = SubmitOne(engine);
   EXPECT_TRUE(engine.Drain(kNever));
   EXPECT_EQ(answer.wait_for(milliseconds(0)), std::future_status::ready);
@@ -272,7 +273,7 @@ TEST(EngineTest, AfterDrainNothingIsAccepted) {
   EXPECT_TRUE(engine.Drain(kNever));
   auto [job, answer] = MakeJob();
   auto jobs = One(std::move(job));
-  EXPECT_EQ(engine.Submit(jobs).code(), StatusCode::kUnavailable);
+  EXPECT_EQ(engine.Submit(0, jobs).code(), StatusCode::kUnavailable);
   ASSERT_EQ(jobs.size(), 1u);
   EXPECT_NE(jobs[0], nullptr);
   EXPECT_EQ(answer.wait_for(milliseconds(0)), std::future_status::timeout);
@@ -295,7 +296,7 @@ TEST(EngineTest, ADrainThatRunsOutOfTimeAnswersWhatWaits) {
 TEST(EngineTest, DestroyingTheEngineFinishesWhatWasAccepted) {
   std::vector<std::future<Answer>> answers;
   {
-    Engine engine({.workers = 2, .batch = {.sequences_max = 1}}, Each(Nothing));
+    Engine engine({.workers = 2}, Each(Nothing, {.batch = {.sequences_max = 1}}));
     for (int i = 0; i < 100; ++i) answers.push_back(SubmitOne(engine));
   }
   for (auto& answer : answers) {
@@ -315,7 +316,7 @@ TEST(EngineTest, WhatIsCalledWithAnAnswerMaySubmitAgain) {
     submitted.count_down();
   };
   auto jobs = One(std::move(job));
-  ASSERT_TRUE(engine.Submit(jobs).ok());
+  ASSERT_TRUE(engine.Submit(0, jobs).ok());
   submitted.wait();
   EXPECT_TRUE(second.get().status.ok());
 }
@@ -325,15 +326,15 @@ TEST(EngineTest, AWorkerWithoutAnExecutorFailsTheEngineAndSaysWhy) {
     if (worker == 1) throw std::runtime_error("no memory for the workspace");
     return std::make_unique<StubExecutor>(Nothing);
   };
-  Engine engine({.workers = 3}, thrower);
+  Engine engine({.workers = 3}, Engine::Lane{.executors = thrower});
   EXPECT_EQ(engine.status().message(),
             "worker 1 cannot make its executor: no memory for the workspace");
   auto [job, answer] = MakeJob();
   auto jobs = One(std::move(job));
-  EXPECT_EQ(engine.Submit(jobs), engine.status());
+  EXPECT_EQ(engine.Submit(0, jobs), engine.status());
   EXPECT_EQ(jobs.size(), 1u);
 
-  Engine none({.workers = 1}, [](int) { return nullptr; });
+  Engine none({.workers = 1}, Engine::Lane{.executors = [](int) { return nullptr; }});
   EXPECT_THAT(std::string(none.status().message()), HasSubstr("worker 0"));
 }
 
@@ -344,14 +345,16 @@ TEST(EngineTest, EachAcceptedJobIsAnsweredOnceUnderContention) {
   std::atomic<int64_t> accepted = 0, answered = 0, ok = 0, computed = 0;
   std::atomic<int64_t> steps = 0;
   {
-    Engine engine({.workers = 3,
-                   .batch = {.rows_max = 64, .sequences_max = 8},
-                   .queue = {.rows_max = 256, .jobs_max = 32}},
-                  Each([&](std::span<Job* const> batch) {
-                    for (const Job* job : batch) computed += job->steps == 1;
-                    if (++steps % 97 == 0) return absl::InternalError("now and then");
-                    return absl::OkStatus();
-                  }));
+    Engine engine({.workers = 3}, Each(
+                                      [&](std::span<Job* const> batch) {
+                                        for (const Job* job : batch) computed += job->steps == 1;
+                                        if (++steps % 97 == 0) {
+                                          return absl::InternalError("now and then");
+                                        }
+                                        return absl::OkStatus();
+                                      },
+                                      {.batch = {.rows_max = 64, .sequences_max = 8},
+                                       .queue = {.rows_max = 256, .jobs_max = 32}}));
     std::vector<std::thread> threads;
     for (int t = 0; t < kThreads; ++t) {
       threads.emplace_back([&, t] {
@@ -371,7 +374,7 @@ TEST(EngineTest, EachAcceptedJobIsAnsweredOnceUnderContention) {
             };
             jobs.push_back(std::move(job));
           }
-          if (engine.Submit(jobs).ok()) accepted += count;
+          if (engine.Submit(0, jobs).ok()) accepted += count;
           if (round % 3 == 0) {
             *cancelled = true;
             engine.ReapCancelled();

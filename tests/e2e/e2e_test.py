@@ -81,7 +81,10 @@ class EndToEndTest(unittest.TestCase):
         self.succeed("encode", "one", "two")
         after = self.attnd.metrics()
         # attnctl sends each text as a request of its own over one stream.
-        for name in ('attnd_requests_total{code="OK",method="EncodeStream"}', "attnd_compute_duration_seconds_count"):
+        for name in (
+            'attnd_requests_total{code="OK",method="EncodeStream",model="small"}',
+            'attnd_compute_duration_seconds_count{model="small"}',
+        ):
             self.assertEqual(after[name] - before[name], 2, name)
 
     def test_load_sends_and_reports(self):
@@ -97,6 +100,29 @@ class StartAndStopTest(unittest.TestCase):
             self.assertEqual(attnd.attnctl("encode", "a text")[0], 0)
             self.assertEqual(attnd.stop(), 0)
         self.assertIn("everything accepted was answered", "".join(attnd.log))
+
+    def test_two_models_are_served_side_by_side(self):
+        more = ["--model", f"other={MODEL}", "--model-weight", "other=3", "--result-cache-bytes", "1000000"]
+        with Attnd(BUILD, f"small={MODEL}", *more) as attnd:
+            code, output, error = attnd.attnctl("models")
+            self.assertEqual((code, error), (0, ""))
+            self.assertIn("small", output)
+            self.assertIn("other", output)
+            for service in ("models/small", "models/other"):
+                self.assertEqual(attnd.attnctl("health", "--service", service)[1], "SERVING\n")
+            answers = [attnd.attnctl("encode", *model, "--jsonl", text='{"text": "a b c"}\n')[1]
+                       for model in ([], ["--model", "small"], ["--model", "other"])]
+            self.assertEqual(answers[0], answers[1])
+            self.assertEqual(answers[0], answers[2])
+            code, _, error = attnd.attnctl("encode", "--model", "third", "a")
+            self.assertNotEqual(code, 0)
+            self.assertIn("other", error)
+            after = attnd.metrics()
+            # One directory under two names: computed once, and kept.
+            self.assertEqual(after['attnd_compute_duration_seconds_count{model="small"}'], 1)
+            self.assertEqual(after['attnd_compute_duration_seconds_count{model="other"}'], 0)
+            self.assertEqual(after['attnd_result_cache_hits_total{model="other"}'], 1)
+            self.assertEqual(attnd.stop(), 0)
 
     def test_payloads_stay_out_of_the_log(self):
         with Attnd(BUILD, MODEL, "--log-level", "debug") as attnd:
@@ -142,7 +168,7 @@ class StartAndStopTest(unittest.TestCase):
                 else:
                     with open(f"{broken}/{file}", "w", encoding="ascii") as out:
                         out.write(content)
-                self.assertIn(f"attnd: --model: {file}: ", self.refused("--check-config", "--model", broken))
+                self.assertIn(f"attnd: --model: broken: {file}: ", self.refused("--check-config", "--model", broken))
 
 
 if __name__ == "__main__":

@@ -7,12 +7,15 @@
 
 #include "core/base/model_dir.h"
 #include "core/base/status_macros.h"
+#include "core/batch/attention_executor.h"
 #include "core/batch/model_executor.h"
 
 namespace attnd::golden {
 namespace {
 
 constexpr int32_t kBatchRowsMax = 4096;
+constexpr int kModelLane = 0;
+constexpr int kAttentionLane = 1;
 constexpr uint64_t kTokenizerBytesMax = 64 << 20;
 
 int32_t RowsOf(const Task& task) {
@@ -42,16 +45,25 @@ absl::StatusOr<std::unique_ptr<Backend>> Backend::Open(const std::string& direct
   ASSIGN_OR_RETURN(backend->tokenizer_, LoadTokenizer(dir));
   const Model& model = *backend->model_;
   // The queue takes the largest case whole; everything else is as it serves.
-  Engine::Options options{.workers = workers,
-                          .batch = {.rows_max = kBatchRowsMax},
-                          .queue = {.rows_max = 1 << 20, .jobs_max = 1 << 16}};
-  backend->engine_ = std::make_unique<Engine>(
-      std::move(options), [&model](int) { return std::make_unique<ModelExecutor>(model); });
+  std::vector<Engine::Lane> lanes;
+  for (const int lane : {kModelLane, kAttentionLane}) {
+    lanes.push_back({.batch = {.rows_max = kBatchRowsMax},
+                     .queue = {.rows_max = 1 << 20, .jobs_max = 1 << 16},
+                     .executors = [&model, lane](int) -> std::unique_ptr<Executor> {
+                       if (lane == kAttentionLane) return std::make_unique<AttentionExecutor>();
+                       return std::make_unique<ModelExecutor>(model);
+                     }});
+  }
+  backend->engine_ =
+      std::make_unique<Engine>(Engine::Options{.workers = workers}, std::move(lanes));
   RETURN_IF_ERROR(backend->engine_->status());
   return backend;
 }
 
 absl::Status Backend::Run(std::span<Task> tasks) {
+  // All are of one kind.
+  const bool attends = !tasks.empty() && std::holds_alternative<AttendTask>(tasks[0]);
+  const int lane = attends ? kAttentionLane : kModelLane;
   std::latch running(static_cast<std::ptrdiff_t>(tasks.size()));
   std::vector<absl::Status> statuses(tasks.size());
   std::vector<std::unique_ptr<Job>> jobs;
@@ -67,7 +79,7 @@ absl::Status Backend::Run(std::span<Task> tasks) {
     };
     jobs.push_back(std::move(job));
   }
-  RETURN_IF_ERROR(engine_->Submit(jobs));
+  RETURN_IF_ERROR(engine_->Submit(lane, jobs));
   running.wait();
   for (absl::Status& status : statuses) RETURN_IF_ERROR(std::move(status));
   return absl::OkStatus();

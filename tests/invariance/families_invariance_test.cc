@@ -2,11 +2,14 @@
 // of rows, layers, attention, logits or anything else that a task may ask for. Method: tiny models
 // with random weights; sequences of 1 to 200 tokens (longer than ModernBERT's local windows), each
 // with options of its own; encode each alone, then in batches of random neighbours, and compare
-// every output. Control: one bit changed in any of the outputs is noticed.
+// every output. Then all models at once behind one engine, whose workers go from model to model.
+// Control: one bit changed in any of the outputs is noticed.
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <iostream>
+#include <latch>
 #include <memory>
 #include <numeric>
 #include <random>
@@ -14,6 +17,8 @@
 #include <vector>
 
 #include "core/base/model_dir.h"
+#include "core/batch/engine.h"
+#include "core/batch/model_executor.h"
 #include "core/model/model.h"
 #include "core/tensor/onednn.h"
 #include "gtest/gtest.h"
@@ -35,18 +40,6 @@ int32_t Pick(Random& random, int32_t low, int32_t high) {
   return std::uniform_int_distribution<int32_t>(low, high)(random);
 }
 
-// All that a task gives back.
-constexpr std::vector<float> EncodeTask::*kOutputs[] = {
-    &EncodeTask::rows_out,
-    &EncodeTask::pooled_out,
-    &EncodeTask::hidden_out,
-    &EncodeTask::attention_weights_out,
-    &EncodeTask::attention_scores_out,
-    &EncodeTask::logits_out,
-    &EncodeTask::sparse_out,
-    &EncodeTask::projection_out,
-};
-
 bool SameBits(const std::vector<float>& a, const std::vector<float>& b) {
   // Of nothing there is no address, which memcmp must have.
   if (a.empty() || b.empty()) return a.empty() == b.empty();
@@ -54,7 +47,7 @@ bool SameBits(const std::vector<float>& a, const std::vector<float>& b) {
 }
 
 bool SameAnswer(const EncodeTask& a, const EncodeTask& b) {
-  return std::ranges::all_of(kOutputs,
+  return std::ranges::all_of(kEncodeOutputs,
                              [&](const auto output) { return SameBits(a.*output, b.*output); });
 }
 
@@ -70,6 +63,7 @@ class Subject {
     scratch_ = std::make_unique<Encoder::Scratch>(model_->encoder());
   }
   bool loaded() const { return model_ != nullptr; }
+  const Model& model() const { return *model_; }
 
   // Random ids.
   EncodeTask Plain(int32_t length, Random& random) const {
@@ -117,7 +111,7 @@ class Subject {
     std::vector<EncodeTask*> batch;
     for (EncodeTask& task : tasks) {
       model_->SizeOutputs(task);
-      for (const auto output : kOutputs) std::ranges::fill(task.*output, std::nanf(""));
+      for (const auto output : kEncodeOutputs) std::ranges::fill(task.*output, std::nanf(""));
       batch.push_back(&task);
     }
     const absl::Status status = model_->encoder().Run(batch, *scratch_);
@@ -177,7 +171,7 @@ TEST_P(FamiliesInvarianceTest, NoBitDependsOnTheBatchOrOnTheOptions) {
     const EncodeTask plain = subject.RunAlone(subject.Plain(length, random));
     alone.push_back(subject.RunAlone(subject.WithOptions(plain, random)));
     EXPECT_TRUE(SameBits(alone.back().rows_out, plain.rows_out)) << length << " tokens";
-    for (const auto output : kOutputs) {
+    for (const auto output : kEncodeOutputs) {
       EXPECT_FALSE(
           std::ranges::any_of(alone.back().*output, [](float value) { return std::isnan(value); }));
     }
@@ -201,10 +195,76 @@ std::string NameOfParameter(const ::testing::TestParamInfo<TinyModel>& info) {
 INSTANTIATE_TEST_SUITE_P(Families, FamiliesInvarianceTest,
                          ::testing::ValuesIn(testing::TinyModels()), NameOfParameter);
 
+// A model behind the engine, and what it answers alone.
+struct Served {
+  std::unique_ptr<Subject> subject;
+  std::vector<EncodeTask> alone;
+};
+
+std::vector<Served> ServeAllFamilies(Random& random) {
+  std::vector<Served> all;
+  for (const TinyModel& shape : testing::TinyModels()) {
+    Served& served = all.emplace_back(Served{std::make_unique<Subject>(Sized(shape)), {}});
+    if (!served.subject->loaded()) return {};
+    for (const int32_t length : {1, 2, 7, 16, 33, 65, 129}) {
+      const EncodeTask plain = served.subject->Plain(length, random);
+      served.alone.push_back(served.subject->RunAlone(served.subject->WithOptions(plain, random)));
+    }
+  }
+  return all;
+}
+
+TEST(ModelsInvarianceTest, NoBitDependsOnTheOtherModelsOfTheProcess) {
+  constexpr int kRounds = 12, kJobsARound = 200;
+  Random random(20261125);
+  const std::vector<Served> all = ServeAllFamilies(random);
+  ASSERT_GT(all.size(), 20u);
+  std::vector<Engine::Lane> lanes;
+  for (const Served& served : all) {
+    const Model& model = served.subject->model();
+    lanes.push_back(
+        {.batch = {.rows_max = kBatchRowsMax},
+         .queue = {.rows_max = 1 << 20, .jobs_max = 1 << 16},
+         .weight = Pick(random, 1, 4) / 2.0,
+         .executors = [&model](int) { return std::make_unique<ModelExecutor>(model); }});
+  }
+  Engine engine({.workers = 2}, std::move(lanes));
+  ASSERT_TRUE(engine.status().ok()) << engine.status();
+  int64_t shared = 0, different = 0;
+  for (int round = 0; round < kRounds; ++round) {
+    std::latch running(kJobsARound);
+    std::atomic<int64_t> wrong = 0, reused = 0;
+    for (int i = 0; i < kJobsARound; ++i) {
+      const int lane = Pick(random, 0, static_cast<int32_t>(all.size()) - 1);
+      const std::vector<EncodeTask>& alone = all[lane].alone;
+      const EncodeTask& expected = alone[Pick(random, 0, static_cast<int32_t>(alone.size()) - 1)];
+      auto job = std::make_unique<Job>();
+      EncodeTask task = expected;
+      for (const auto output : kEncodeOutputs) std::ranges::fill(task.*output, std::nanf(""));
+      job->rows = static_cast<int32_t>(task.ids.size());
+      if (Pick(random, 0, 2) == 0) job->key = ContentKey(task);
+      job->task = std::move(task);
+      job->done = [&, expected = &expected](std::unique_ptr<Job> done, const absl::Status& status) {
+        wrong += status.ok() && SameAnswer(std::get<EncodeTask>(done->task), *expected) ? 0 : 1;
+        reused += done->timings.shared ? 1 : 0;
+        running.count_down();
+      };
+      std::vector<std::unique_ptr<Job>> jobs;
+      jobs.push_back(std::move(job));
+      ASSERT_TRUE(engine.Submit(lane, jobs).ok());
+    }
+    running.wait();
+    different += wrong;
+    shared += reused;
+  }
+  EXPECT_EQ(different, 0) << "of " << kRounds * kJobsARound << " answers on " << onednn::Isa();
+  EXPECT_GT(shared, 0);
+}
+
 TEST(FamiliesInvarianceControlTest, OneBitOfAnyOutputIsNoticed) {
-  for (const auto output : kOutputs) {
+  for (const auto output : kEncodeOutputs) {
     EncodeTask task;
-    for (const auto each : kOutputs) (task.*each) = {0.5f, 0.25f};
+    for (const auto each : kEncodeOutputs) (task.*each) = {0.5f, 0.25f};
     EncodeTask other = task;
     EXPECT_TRUE(SameAnswer(task, other));
     (other.*output)[1] = std::nextafter(0.25f, 1.0f);

@@ -77,14 +77,12 @@ class Subject {
     auto model = Model::Load(*ModelDir::Open(dir_.path()), {.batch_rows_max = kBatchRowsMax});
     EXPECT_TRUE(model.ok()) << model.status();
     model_ = *std::move(model);
-    Engine::Options options{
-        .workers = workers, .batch = {.rows_max = kBatchRowsMax}, .queue = {.rows_max = 1 << 20}};
-    engine_ = std::make_unique<Engine>(std::move(options),
-                                       [this, answers](int) -> std::unique_ptr<Executor> {
-                                         if (answers == Answers::kOfTheModel)
-                                           return std::make_unique<ModelExecutor>(*model_);
-                                         return std::make_unique<BatchDependentExecutor>(*model_);
-                                       });
+    Engine::Lane lane{.batch = {.rows_max = kBatchRowsMax}, .queue = {.rows_max = 1 << 20}};
+    lane.executors = [this, answers](int) -> std::unique_ptr<Executor> {
+      if (answers == Answers::kOfTheModel) return std::make_unique<ModelExecutor>(*model_);
+      return std::make_unique<BatchDependentExecutor>(*model_);
+    };
+    engine_ = std::make_unique<Engine>(Engine::Options{.workers = workers}, std::move(lane));
   }
 
   // Lengths ascend.
@@ -154,7 +152,7 @@ class Subject {
         running.count_down();
       };
     }
-    const absl::Status submitted = engine_->Submit(jobs);
+    const absl::Status submitted = engine_->Submit(0, jobs);
     EXPECT_TRUE(submitted.ok()) << submitted;
     if (!submitted.ok()) return answers;
     running.wait();

@@ -7,12 +7,12 @@
 #include <unistd.h>
 
 #include <map>
-#include <sstream>
 #include <thread>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "server/observe/metrics.h"
+#include "tests/server/scrape.h"
 #include "tests/server/test_server.h"
 
 namespace attnd {
@@ -25,6 +25,7 @@ using testing::Eventually;
 using testing::IdsRequest;
 using testing::PendingEncode;
 using testing::ReasonIn;
+using testing::Scrape;
 using testing::TestServer;
 using testing::TextRequest;
 
@@ -139,10 +140,13 @@ TEST(AddressTest, APortInUseIsAnErrorAndNotShared) {
   config.listen = "127.0.0.1:" + std::to_string(first.server().port());
   auto tokenizer = *Tokenizer::Load(testing::TinyTokenizer());
   testing::StubModel model;
-  const auto second = Server::Start(
-      config, testing::StubServedModel(tokenizer.get()),
-      [&](int) { return std::make_unique<testing::StubExecutor>(model); },
-      MakeLogger(LogFormat::kText, "error"));
+  std::vector<ModelEntry> models;
+  models.push_back(
+      {.model = testing::StubServedModel(tokenizer.get()),
+       .executors = [&](int) { return std::make_unique<testing::StubExecutor>(model); },
+       .limits = config.limits});
+  const auto second =
+      Server::Start(config, std::move(models), MakeLogger(LogFormat::kText, "error"));
   ASSERT_FALSE(second.ok());
   EXPECT_THAT(std::string(second.status().message()), ::testing::HasSubstr(config.listen));
 }
@@ -154,10 +158,13 @@ TEST(AddressTest, AUnixSocketThatIsServedIsNotTakenAway) {
   TestServer first(config);
   auto tokenizer = *Tokenizer::Load(testing::TinyTokenizer());
   testing::StubModel model;
-  const auto second = Server::Start(
-      config, testing::StubServedModel(tokenizer.get()),
-      [&](int) { return std::make_unique<testing::StubExecutor>(model); },
-      MakeLogger(LogFormat::kText, "error"));
+  std::vector<ModelEntry> models;
+  models.push_back(
+      {.model = testing::StubServedModel(tokenizer.get()),
+       .executors = [&](int) { return std::make_unique<testing::StubExecutor>(model); },
+       .limits = config.limits});
+  const auto second =
+      Server::Start(config, std::move(models), MakeLogger(LogFormat::kText, "error"));
   ASSERT_FALSE(second.ok());
   EXPECT_THAT(std::string(second.status().message()), ::testing::HasSubstr(path));
 }
@@ -172,32 +179,6 @@ TEST(ReflectionTest, ItIsThereOnlyWhenAskedFor) {
   EXPECT_NE(testing::SendRaw(with, method, "").error_code(), grpc::StatusCode::UNIMPLEMENTED);
 }
 
-// What /metrics holds: values by series, as in `name{label="value"}`.
-std::map<std::string, double> Scrape(int port) {
-  const int fd = socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(static_cast<uint16_t>(port));
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  EXPECT_EQ(connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
-  const std::string request = "GET /metrics HTTP/1.0\r\n\r\n";
-  EXPECT_EQ(write(fd, request.data(), request.size()), static_cast<ssize_t>(request.size()));
-  std::string text;
-  char buffer[4096];
-  for (ssize_t count = 0; (count = read(fd, buffer, sizeof(buffer))) > 0;) {
-    text.append(buffer, static_cast<size_t>(count));
-  }
-  close(fd);
-  std::map<std::string, double> series;
-  std::istringstream lines(text);
-  for (std::string line; std::getline(lines, line);) {
-    const size_t blank = line.rfind(' ');
-    if (line.empty() || line[0] == '#' || blank == std::string::npos) continue;
-    series[line.substr(0, blank)] = std::atof(line.c_str() + blank);
-  }
-  return series;
-}
-
 TEST(MetricsTest, EverySeriesIsThereAtZeroFromTheFirstScrape) {
   Config config = TestServer::DefaultConfig();
   config.metrics_listen = "127.0.0.1:0";
@@ -210,11 +191,12 @@ TEST(MetricsTest, EverySeriesIsThereAtZeroFromTheFirstScrape) {
     if (name.rfind("attnd_requests_total", 0) == 0) ++requests;
     if (name.rfind("attnd_rejected_total", 0) == 0) ++rejected;
   }
-  EXPECT_EQ(requests, static_cast<int>(kMethods) * 17);
-  EXPECT_EQ(rejected, v1::ErrorReason_ARRAYSIZE - 1);
+  // Of the model, and of what concerns none.
+  EXPECT_EQ(requests, 2 * static_cast<int>(kMethods) * 17);
+  EXPECT_EQ(rejected, 2 * (v1::ErrorReason_ARRAYSIZE - 1));
   EXPECT_GT(series.at("process_resident_memory_bytes"), 0);
   EXPECT_GT(series.at("process_start_time_seconds"), 1.6e9);
-  EXPECT_LE(series.size(), 1000u);
+  EXPECT_LE(series.size(), 2000u);
 }
 
 TEST(MetricsTest, TheyEqualWhatWasSent) {
@@ -241,24 +223,28 @@ TEST(MetricsTest, TheyEqualWhatWasSent) {
   }
   const auto series = Scrape(server.server().metrics_port());
   const auto requests = [&](const std::string& code, const std::string& method) {
-    return series.at("attnd_requests_total{code=\"" + code + "\",method=\"" + method + "\"}");
+    return series.at("attnd_requests_total{code=\"" + code + "\",method=\"" + method +
+                     "\",model=\"stub\"}");
   };
   EXPECT_EQ(requests("OK", "Encode"), 5);
-  EXPECT_EQ(requests("INVALID_ARGUMENT", "Encode"), 4);
+  EXPECT_EQ(requests("INVALID_ARGUMENT", "Encode"), 3);
+  // What cannot be read names no model.
+  EXPECT_EQ(
+      series.at("attnd_requests_total{code=\"INVALID_ARGUMENT\",method=\"Encode\",model=\"\"}"), 1);
   EXPECT_EQ(requests("OK", "EncodeStream"), 3);
   EXPECT_EQ(requests("INVALID_ARGUMENT", "EncodeStream"), 1);
-  EXPECT_EQ(series.at("attnd_rejected_total{reason=\"ID_OUT_OF_RANGE\"}"), 3);
-  EXPECT_EQ(series.at("attnd_rejected_total{reason=\"MALFORMED_REQUEST\"}"), 1);
-  EXPECT_EQ(series.at("attnd_rejected_total{reason=\"MISSING_FIELD\"}"), 1);
-  EXPECT_EQ(series.at("attnd_request_duration_seconds_count{method=\"Encode\"}"), 9);
+  EXPECT_EQ(series.at("attnd_rejected_total{model=\"stub\",reason=\"ID_OUT_OF_RANGE\"}"), 3);
+  EXPECT_EQ(series.at("attnd_rejected_total{model=\"\",reason=\"MALFORMED_REQUEST\"}"), 1);
+  EXPECT_EQ(series.at("attnd_rejected_total{model=\"stub\",reason=\"MISSING_FIELD\"}"), 1);
+  EXPECT_EQ(series.at("attnd_request_duration_seconds_count{method=\"Encode\",model=\"stub\"}"), 8);
   EXPECT_EQ(series.at("attnd_streams_total{code=\"OK\"}"), 1);
-  EXPECT_EQ(series.at("attnd_tokenize_duration_seconds_count"), 8);
-  EXPECT_EQ(series.at("attnd_queue_duration_seconds_count"), 8);
-  EXPECT_EQ(series.at("attnd_compute_duration_seconds_count"), 8);
-  EXPECT_EQ(series.at("attnd_batch_tokens_sum"), 5 * 4 + 3 * 2);
-  EXPECT_EQ(series.at("attnd_batch_sequences_sum"), 8);
+  EXPECT_EQ(series.at("attnd_tokenize_duration_seconds_count{model=\"stub\"}"), 8);
+  EXPECT_EQ(series.at("attnd_queue_duration_seconds_count{model=\"stub\"}"), 8);
+  EXPECT_EQ(series.at("attnd_compute_duration_seconds_count{model=\"stub\"}"), 8);
+  EXPECT_EQ(series.at("attnd_batch_tokens_sum{model=\"stub\"}"), 5 * 4 + 3 * 2);
+  EXPECT_EQ(series.at("attnd_batch_sequences_sum{model=\"stub\"}"), 8);
   EXPECT_EQ(series.at("attnd_requests_in_flight"), 0);
-  EXPECT_EQ(series.at("attnd_queue_requests"), 0);
+  EXPECT_EQ(series.at("attnd_queue_requests{model=\"stub\"}"), 0);
 }
 
 TEST(MetricsTest, ADeadlineThatPassesIsNotCountedAsCancelled) {
@@ -285,12 +271,12 @@ TEST(MetricsTest, ADeadlineThatPassesIsNotCountedAsCancelled) {
     return series.at("attnd_streams_open") == 0;
   }));
   for (const std::string method : {"Encode", "EncodeStream"}) {
-    const std::string end = "\",method=\"" + method + "\"}";
+    const std::string end = "\",method=\"" + method + "\",model=\"stub\"}";
     EXPECT_EQ(series.at("attnd_requests_total{code=\"DEADLINE_EXCEEDED" + end), 1) << method;
     EXPECT_EQ(series.at("attnd_requests_total{code=\"CANCELLED" + end), 0) << method;
   }
   EXPECT_EQ(series.at("attnd_streams_total{code=\"DEADLINE_EXCEEDED\"}"), 1);
-  EXPECT_EQ(series.at("attnd_rejected_total{reason=\"DEADLINE_EXCEEDED\"}"), 2);
+  EXPECT_EQ(series.at("attnd_rejected_total{model=\"stub\",reason=\"DEADLINE_EXCEEDED\"}"), 2);
   server.model().Release();
   EXPECT_TRUE(running.Await().ok());
 }
@@ -304,7 +290,8 @@ TEST(MetricsTest, ABatchThatFailsIsCountedAndLoggedWithItsReason) {
   EXPECT_FALSE(Encode(server, TextRequest("a")).ok());
   EXPECT_THAT(::testing::internal::GetCapturedStderr(),
               ::testing::HasSubstr("a batch failed: the reason"));
-  EXPECT_EQ(Scrape(server.server().metrics_port()).at("attnd_batches_failed_total"), 1);
+  EXPECT_EQ(Scrape(server.server().metrics_port()).at("attnd_batches_failed_total{model=\"stub\"}"),
+            1);
 }
 
 }  // namespace

@@ -62,8 +62,8 @@ const auto* const kCleanEnvironment = ::testing::AddGlobalTestEnvironment(new Cl
 
 TEST(ConfigTest, DefaultsServeThisMachineAlone) {
   const Config config = Good({});
-  EXPECT_EQ(config.model_name, "mini");
-  EXPECT_EQ(config.model_path, "/models/mini");
+  EXPECT_EQ(config.models.at(0).name, "mini");
+  EXPECT_EQ(config.models.at(0).path, "/models/mini");
   EXPECT_EQ(config.listen, "127.0.0.1:50051");
   EXPECT_EQ(config.metrics_listen, "127.0.0.1:9090");
   EXPECT_FALSE(config.insecure);
@@ -79,14 +79,70 @@ TEST(ConfigTest, DefaultsServeThisMachineAlone) {
 
 TEST(ConfigTest, AModelMayHaveAName) {
   const auto named = Read({"--model", "a=/b/c"});
-  EXPECT_EQ(std::get<Config>(named).model_name, "a");
-  EXPECT_EQ(std::get<Config>(named).model_path, "/b/c");
+  EXPECT_EQ(std::get<Config>(named).models.at(0).name, "a");
+  EXPECT_EQ(std::get<Config>(named).models.at(0).path, "/b/c");
   const auto unnamed = Read({"--model", "/b/c/"});
-  EXPECT_EQ(std::get<Config>(unnamed).model_name, "c");
+  EXPECT_EQ(std::get<Config>(unnamed).models.at(0).name, "c");
   for (const char* wrong : {"a b=/c", "a=", "/", "=/b"}) {
     EXPECT_THAT(std::get<ConfigExit>(Read({"--model", wrong})).text, HasSubstr("--model"));
   }
-  ExpectRefused({"--model", "/second"}, "--model");
+}
+
+TEST(ConfigTest, ModelsHaveNamesWeightsAndQueuesOfTheirOwn) {
+  const auto result = Read({"--model", "a=/x", "--model", "/y/b", "--model-weight", "b=2.5",
+                            "--model-queue-tokens", "b=5000", "--model-queue-requests=a=7",
+                            "--model-queue-bytes", "a=2000000"});
+  const auto& config = std::get<Config>(result);
+  ASSERT_EQ(config.models.size(), 2u);
+  const ModelSource &a = config.models[0], &b = config.models[1];
+  EXPECT_EQ(a.name, "a");
+  EXPECT_EQ(b.path, "/y/b");
+  EXPECT_EQ(a.weight, 1);
+  EXPECT_EQ(b.weight, 2.5);
+  const Limits of_a = LimitsOf(a, config.limits, 512), of_b = LimitsOf(b, config.limits, 8192);
+  EXPECT_EQ(of_a.queue_requests, 7);
+  EXPECT_EQ(of_a.queue_bytes, 2'000'000);
+  EXPECT_EQ(of_a.queue_tokens, config.limits.queue_tokens);
+  EXPECT_EQ(of_a.batch_tokens, config.limits.batch_tokens);
+  // The longest sequence fits a batch, and a batch the queue.
+  EXPECT_EQ(of_b.batch_tokens, 8192);
+  EXPECT_EQ(of_b.queue_tokens, 8192);
+  EXPECT_EQ(of_b.queue_requests, config.limits.queue_requests);
+}
+
+TEST(ConfigTest, WhatIsWrongWithAModelsFlagsIsNamed) {
+  ExpectRefused({"--model", "/other/mini"}, "--model: two models have the name \"mini\"");
+  ExpectRefused({"--model-weight", "other=1"}, "--model-weight: \"other=1\"");
+  ExpectRefused({"--model-weight", "mini"}, "--model-weight: \"mini\"");
+  for (const char* wrong : {"mini=0", "mini=101", "mini=x", "mini=", "mini=nan"}) {
+    ExpectRefused({"--model-weight", wrong}, "--model-weight");
+  }
+  ExpectRefused({"--model-queue-tokens", "mini=15"}, "NAME=16 to 16777216");
+  ExpectRefused({"--model-queue-tokens", "mini=1024"}, "below --batch-tokens 4096");
+  ExpectRefused({"--model-queue-requests", "mini=0"}, "--model-queue-requests");
+  ExpectRefused({"--model-queue-bytes", "mini=1"}, "--model-queue-bytes");
+  ExpectRefused({"--model-queue-bytes", "mini=1000000000"}, "above --held-bytes");
+}
+
+TEST(ConfigTest, TheEnvironmentAndAFileNameSeveralModels) {
+  setenv("ATTND_MODEL_WEIGHT", "a=2;b=3", 1);
+  const auto result =
+      Read({"--config", WriteFile("models.conf", "model = [\"a=/x\", \"b=/y\"]\n")});
+  unsetenv("ATTND_MODEL_WEIGHT");
+  const auto* config = std::get_if<Config>(&result);
+  ASSERT_NE(config, nullptr) << std::get<ConfigExit>(result).text;
+  ASSERT_EQ(config->models.size(), 2u);
+  EXPECT_EQ(config->models[1].name, "b");
+  EXPECT_EQ(config->models[0].weight, 2);
+  EXPECT_EQ(config->models[1].weight, 3);
+}
+
+TEST(ConfigTest, SharingIsOnAndKeepingOffUntilSaidOtherwise) {
+  EXPECT_TRUE(Good({}).share_identical);
+  EXPECT_EQ(Good({}).result_cache_bytes, 0);
+  EXPECT_FALSE(Good({"--no-share-identical"}).share_identical);
+  EXPECT_FALSE(Good({"--share-identical=false"}).share_identical);
+  EXPECT_EQ(Good({"--result-cache-bytes", "1000"}).result_cache_bytes, 1000);
 }
 
 TEST(ConfigTest, FlagsWinOverEnvironmentAndThatOverTheFile) {
@@ -188,9 +244,10 @@ TEST(ConfigTest, AddressesThatAreNone) {
 }
 
 TEST(ConfigTest, CheckConfigPrintsAFileThatReadsBackTheSame) {
-  const auto first = Read({"--model", "m=/m", "--batch-delay", "3ms", "--check-config"});
+  const auto first = Read({"--model", "m=/m", "--model", "n=/n", "--model-weight", "n=2",
+                           "--batch-delay", "3ms", "--no-share-identical", "--check-config"});
   const auto& text = std::get<ConfigCheck>(first);
-  EXPECT_EQ(text.config.model_path, "/m");
+  EXPECT_EQ(text.config.models.at(0).path, "/m");
   EXPECT_THAT(text.text, HasSubstr("batch-delay=\"3ms\""));
   EXPECT_THAT(text.text, HasSubstr("deadline-cap=\"30s\""));
   const auto second = Read({"--config", WriteFile("printed.conf", text.text), "--check-config"});

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "absl/synchronization/notification.h"
 #include "attnd/v1/attention.grpc.pb.h"
@@ -36,22 +37,27 @@ class TestServer {
     config.metrics_listen = "";
     config.workers = 1;
     config.log_level = "error";
+    config.share_identical = false;  // Tests send the same text again and again.
     return config;
   }
 
-  // `change` is made to the model before it is served.
+  // `change` is made to the model before it is served; `more` may add others behind it.
   explicit TestServer(const Config& config = DefaultConfig(),
-                      const std::function<void(ServedModel&)>& change = {}) {
+                      const std::function<void(ServedModel&)>& change = {},
+                      const std::function<void(std::vector<ModelEntry>&)>& more = {}) {
     auto loaded = Tokenizer::Load(TinyTokenizer());
     EXPECT_TRUE(loaded.ok()) << loaded.status();
     tokenizer_ = *std::move(loaded);
     served_ = StubServedModel(tokenizer_.get());
     if (change) change(served_);
     served_.size_outputs = [info = served_.info](EncodeTask& task) { SizeStubOutputs(info, task); };
-    auto server = Server::Start(
-        config, served_,
-        [this](int) -> std::unique_ptr<Executor> { return std::make_unique<StubExecutor>(model_); },
-        MakeLogger(LogFormat::kText, config.log_level));
+    std::vector<ModelEntry> models;
+    models.push_back({.model = served_,
+                      .executors = [this](int) { return std::make_unique<StubExecutor>(model_); },
+                      .limits = config.limits});
+    if (more) more(models);
+    auto server =
+        Server::Start(config, std::move(models), MakeLogger(LogFormat::kText, config.log_level));
     EXPECT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
     grpc::ChannelArguments arguments;

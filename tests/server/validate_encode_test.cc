@@ -254,16 +254,6 @@ TEST_F(ValidateEncodeTest, AModelWithoutATokenizerTakesIdsOnly) {
   EXPECT_TRUE(PlanEncode(Ids({2}), model_, limits_, ReplyForm::kOneMessage).ok());
 }
 
-TEST_F(ValidateEncodeTest, AnUnknownModelIsNamedButNotWithAllOfItsBytes) {
-  v1::EncodeRequest request = Text("a");
-  request.set_model("stub");
-  EXPECT_TRUE(PlanEncode(request, model_, limits_, ReplyForm::kOneMessage).ok());
-  request.set_model(std::string(1 << 20, '\n'));
-  ExpectRefused(request, v1::ERROR_REASON_UNKNOWN_MODEL, "model", "\\n");
-  const auto plan = PlanEncode(request, model_, limits_, ReplyForm::kOneMessage);
-  EXPECT_LT(plan.status().message().size(), 300u);
-}
-
 TEST_F(ValidateEncodeTest, CountsAndSizesBeyondALimitAreRefusedWithTheLimit) {
   v1::EncodeRequest request;
   for (int i = 0; i < 33; ++i) request.add_inputs()->set_text("a");

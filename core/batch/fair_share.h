@@ -1,0 +1,47 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace attnd {
+
+// Shares the workers' time between queues in proportion to their weights: start-time fair queueing
+// (Goyal, Vin and Cheng 1996, "Start-time Fair Queuing"). Each queue has a virtual time, the
+// seconds that it has been served, divided by its weight; the one that is furthest behind goes
+// first. Time that a queue does not use is not saved up: one that had nothing to do begins where
+// the others are. Pure: no clock, no lock, no thread.
+//
+// A batch is charged when it begins, by what a row has cost before, so that two workers do not both
+// serve the queue that was behind; when it ends, by the seconds that it took.
+class FairShare {
+ public:
+  // One weight > 0 for each queue.
+  explicit FairShare(std::span<const double> weights);
+
+  // The queues, the one to serve first at the front. Valid until the next call of any function.
+  std::span<const int> Order();
+
+  // The queue has a job again, after it had none.
+  void Arrive(int queue);
+  // A batch of `rows` begins. The seconds charged for it, to be given to End.
+  double Begin(int queue, int32_t rows);
+  // That batch took `seconds`.
+  void End(int queue, int32_t rows, double charged, double seconds);
+
+ private:
+  struct Account {
+    double weight = 1;
+    double virtual_time = 0;   // Seconds served, by weight.
+    double seconds_a_row = 0;  // Of late.
+    bool measured = false;
+    int64_t turn = 0;  // When it was served last.
+  };
+
+  std::vector<Account> accounts_;
+  std::vector<int> order_;
+  int64_t turns_ = 0;
+  double now_ = 0;  // The virtual time of the queue that was served last, at its beginning.
+};
+
+}  // namespace attnd

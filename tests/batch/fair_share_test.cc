@@ -1,0 +1,83 @@
+// Goal: queues get the workers' time in proportion to their weights, and none waits for longer than
+// its turn. Method: the accounts driven in simulated time, in which batches of each queue take what
+// the test says.
+#include "core/batch/fair_share.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <array>
+#include <vector>
+
+namespace attnd {
+namespace {
+
+using ::testing::ElementsAre;
+
+// One worker serves whoever is first, `batches` times; the seconds that each queue was served.
+std::vector<double> Serve(FairShare& share, const std::vector<double>& seconds_a_batch,
+                          int batches) {
+  std::vector<double> served(seconds_a_batch.size());
+  for (int i = 0; i < batches; ++i) {
+    const int queue = share.Order().front();
+    const auto index = static_cast<size_t>(queue);
+    const double charged = share.Begin(queue, 100);
+    share.End(queue, 100, charged, seconds_a_batch[index]);
+    served[index] += seconds_a_batch[index];
+  }
+  return served;
+}
+
+TEST(FairShareTest, EqualWeightsGetEqualTimeWhateverABatchTakes) {
+  FairShare share(std::array{1.0, 1.0});
+  const auto served = Serve(share, {0.001, 0.010}, 2'000);
+  EXPECT_NEAR(served[0] / served[1], 1, 0.02);
+}
+
+TEST(FairShareTest, TimeIsInProportionToTheWeights) {
+  FairShare share(std::array{1.0, 3.0, 0.5});
+  const auto served = Serve(share, {0.002, 0.002, 0.005}, 3'000);
+  EXPECT_NEAR(served[1] / served[0], 3, 0.06);
+  EXPECT_NEAR(served[0] / served[2], 2, 0.06);
+}
+
+TEST(FairShareTest, TwoWorkersDoNotBothServeTheOneThatWasBehind) {
+  FairShare share(std::array{1.0, 1.0});
+  share.Begin(share.Order().front(), 100);
+  EXPECT_EQ(share.Order().front(), 1);
+}
+
+TEST(FairShareTest, TimeThatWasNotUsedIsNotSavedUp) {
+  FairShare share(std::array{1.0, 1.0});
+  // Queue 0 alone, for ten seconds.
+  for (int i = 0; i < 1'000; ++i) share.End(0, 100, share.Begin(0, 100), 0.01);
+  share.Arrive(1);
+  EXPECT_EQ(share.Order().front(), 1);  // It is next,
+  const auto served = Serve(share, {0.01, 0.01}, 100);
+  EXPECT_NEAR(served[1], 0.5, 0.03);  // but has no ten seconds to catch up with.
+}
+
+TEST(FairShareTest, OneThatComesAndGoesCannotGetMoreThanItsShare) {
+  FairShare share(std::array{1.0, 1.0});
+  double served[2] = {};
+  for (int i = 0; i < 1'000; ++i) {
+    share.Arrive(1);  // After each of its batches it has nothing for a moment.
+    const int queue = share.Order().front();
+    share.End(queue, 10, share.Begin(queue, 10), 0.01);
+    served[queue] += 0.01;
+  }
+  EXPECT_NEAR(served[0] / served[1], 1, 0.02);
+}
+
+TEST(FairShareTest, EqualsTakeTurns) {
+  FairShare share(std::array{1.0, 1.0, 1.0});
+  std::vector<int> turns;
+  for (int i = 0; i < 6; ++i) {
+    turns.push_back(share.Order().front());
+    share.End(turns.back(), 10, share.Begin(turns.back(), 10), 0.5);
+  }
+  EXPECT_THAT(turns, ElementsAre(0, 1, 2, 0, 1, 2));
+}
+
+}  // namespace
+}  // namespace attnd
