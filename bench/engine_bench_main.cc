@@ -102,7 +102,7 @@ void Run(const Arguments& arguments) {
   options.workers = arguments.workers;
   Engine::Lane lane;
   lane.queue = {.rows_max = 1 << 24, .jobs_max = 1 << 20, .bytes_max = int64_t{1} << 40};
-  lane.executors = [&](int) { return std::make_unique<ModelExecutor>(*encoder); };
+  lane.executors = ModelExecutors(*encoder);
   Engine engine(std::move(options), std::move(lane));
 
   // Interleaved, so that a noisy machine moves every row alike.

@@ -140,7 +140,7 @@ void ShutDown(const Config& config, Server& server, spdlog::logger& log) {
 ModelEntry MakeEntry(const ModelSource& source, const Limits& limits, const LoadedModel& loaded) {
   const Model* model = loaded.model.get();
   return {.model = Serve(source.name, loaded),
-          .executors = [model](int) { return std::make_unique<ModelExecutor>(*model); },
+          .executors = ModelExecutors(model->encoder()),
           .limits = LimitsOf(source, limits, model->info().length_max),
           .weight = source.weight};
 }

@@ -65,7 +65,7 @@ std::unique_ptr<Engine> StartEngine(const Model& model, int workers) {
   options.workers = workers;
   Engine::Lane lane;
   lane.queue = {.rows_max = 1 << 24, .jobs_max = 1 << 20, .bytes_max = int64_t{1} << 40};
-  lane.executors = [&](int) { return std::make_unique<ModelExecutor>(model); };
+  lane.executors = ModelExecutors(model.encoder());
   return std::make_unique<Engine>(std::move(options), std::move(lane));
 }
 

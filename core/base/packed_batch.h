@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -32,6 +33,11 @@ class PackedBatch {
   int32_t sequence_count() const { return static_cast<int32_t>(row_starts_.size()) - 1; }
   int32_t row_count() const { return row_starts_.back(); }
   Rows rows(int32_t sequence) const { return {row_starts_[sequence], row_starts_[sequence + 1]}; }
+  // The sequence that the row is of; sequence_count() for a row past the last.
+  int32_t Find(int32_t row) const {
+    const auto after = std::upper_bound(row_starts_.begin(), row_starts_.end(), row);
+    return static_cast<int32_t>(after - row_starts_.begin()) - 1;
+  }
 
  private:
   std::vector<int32_t> row_starts_{0};

@@ -7,7 +7,7 @@ namespace attnd {
 
 AttentionExecutor::AttentionExecutor() { onednn::UseOneThread(); }
 
-absl::Status AttentionExecutor::Step(std::span<Job* const> batch) {
+absl::Status AttentionExecutor::Step(std::span<Job* const> batch, Crew&) {
   for (Job* job : batch) {
     if (auto* attend = std::get_if<AttendTask>(&job->task)) {
       RunAttend(*attend);

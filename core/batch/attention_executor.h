@@ -10,7 +10,7 @@ namespace attnd {
 class AttentionExecutor : public Executor {
  public:
   AttentionExecutor();
-  absl::Status Step(std::span<Job* const> batch) override;
+  absl::Status Step(std::span<Job* const> batch, Crew& crew) override;
 };
 
 }  // namespace attnd

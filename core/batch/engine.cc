@@ -1,6 +1,7 @@
 #include "core/batch/engine.h"
 
 #include <algorithm>
+#include <atomic>
 #include <exception>
 #include <thread>
 #include <utility>
@@ -9,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/check.h"
 #include "core/base/mutex.h"
+#include "core/batch/crew.h"
 #include "core/batch/fair_share.h"
 #include "core/batch/queue.h"
 
@@ -64,6 +66,7 @@ class Engine::Impl {
   // A worker's own: made by and used on its thread. The vectors keep their capacity from batch to
   // batch.
   struct Worker {
+    int index = 0;
     std::vector<std::unique_ptr<Executor>> executors;  // By lane.
     int lane = 0;                                      // Of the batch.
     double charged = 0;                                // For the batch (FairShare).
@@ -77,6 +80,12 @@ class Engine::Impl {
   bool MakeExecutors(int index, Worker& worker) ABSL_LOCKS_EXCLUDED(mutex_);
   bool Pull(Worker& worker) ABSL_LOCKS_EXCLUDED(mutex_);
   Clock::time_point Take(Worker& worker) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Has idle workers help with the worker's batch, if there is enough of it and nothing else to do.
+  void CallHelpers(Worker& worker) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Helps with another's batch until that is done or something else is to do.
+  void Help(int member, int lead) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Whose batch wants a helper; -1: nobody's.
+  int WhoWantsHelp() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void RunBatch(Worker& worker) ABSL_LOCKS_EXCLUDED(mutex_);
   void Finish(std::vector<Finished>& finished) ABSL_LOCKS_EXCLUDED(mutex_);
   void WakeWorker() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -100,6 +109,11 @@ class Engine::Impl {
   int64_t open_ ABSL_GUARDED_BY(mutex_) = 0;  // Jobs accepted whose `done` has not returned.
   // Workers with no batch: asleep, or on their way to the queue.
   int idle_ ABSL_GUARDED_BY(mutex_) = 0;
+  // By worker: itself and those that may help it, and how many more of them its batch wants now.
+  std::vector<std::unique_ptr<Crew>> crews_;
+  std::vector<int> wanted_ ABSL_GUARDED_BY(mutex_);
+  // Whether a queue holds a job, for helpers to look at between parts.
+  std::atomic<bool> waiting_ = false;
   int ready_ ABSL_GUARDED_BY(mutex_) = 0;  // Workers that have tried to make their executor.
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;
   std::vector<std::thread> threads_;
@@ -109,8 +123,10 @@ Engine::Impl::Impl(Options options, std::vector<Lane> lanes)
     : options_(std::move(options)),
       lanes_(std::move(lanes)),
       queues_(MakeQueues(lanes_, options_.workers)),
-      share_(WeightsOf(lanes_)) {
+      share_(WeightsOf(lanes_)),
+      wanted_(static_cast<size_t>(std::max(options_.workers, 0))) {
   CHECK_THAT(options_.workers > 0 && !lanes_.empty());
+  for (int i = 0; i < options_.workers; ++i) crews_.push_back(std::make_unique<Crew>(i));
   for (int i = 0; i < options_.workers; ++i) {
     const absl::Status started = Guarded([&] {
       threads_.emplace_back([this, i] { Work(i); });
@@ -147,6 +163,7 @@ absl::Status Engine::Impl::Submit(int lane, std::vector<std::unique_ptr<Job>>& j
   if (status.ok()) {
     open_ += count;
     if (was_empty) share_.Arrive(lane);
+    waiting_ = CountWaiting() > 0;
     WakeWorker();
   }
   return status;
@@ -188,6 +205,7 @@ QueueDepth Engine::Impl::depth(int lane) const {
 
 void Engine::Impl::Work(int index) {
   Worker worker;
+  worker.index = index;
   if (!MakeExecutors(index, worker)) return;
   while (Pull(worker)) {
     if (!worker.batch.jobs.empty()) RunBatch(worker);
@@ -214,17 +232,59 @@ bool Engine::Impl::MakeExecutors(int index, Worker& worker) {
   return status.ok();
 }
 
-// Waits until there is something to run or to finish. False: the engine ends.
+// Waits until there is something to run or to finish; helps others meanwhile. False: the engine
+// ends.
 bool Engine::Impl::Pull(Worker& worker) {
-  MutexLock lock(mutex_);
-  while (!stop_) {
-    const Clock::time_point wake = Take(worker);
-    if (!worker.batch.jobs.empty() || !worker.finished.empty()) break;
-    work_.WaitUntil(mutex_, wake);
+  while (true) {
+    int lead = -1;
+    {
+      MutexLock lock(mutex_);
+      while (!stop_) {
+        const Clock::time_point wake = Take(worker);
+        waiting_ = CountWaiting() > 0;
+        if (!worker.batch.jobs.empty() || !worker.finished.empty()) break;
+        lead = WhoWantsHelp();
+        if (lead >= 0) break;
+        work_.WaitUntil(mutex_, wake);
+      }
+      if (lead < 0 || stop_) {
+        if (!worker.batch.jobs.empty()) {
+          --idle_;
+          CallHelpers(worker);
+        }
+        if (CountWaiting() > 0) WakeWorker();
+        return !stop_;
+      }
+      --wanted_[static_cast<size_t>(lead)];
+      --idle_;
+    }
+    Help(worker.index, lead);
   }
-  if (!worker.batch.jobs.empty()) --idle_;
-  if (CountWaiting() > 0) WakeWorker();
-  return !stop_;
+}
+
+void Engine::Impl::CallHelpers(Worker& worker) {
+  if (options_.split_rows <= 0 || idle_ == 0 || CountWaiting() > 0) return;
+  const int parts = worker.batch.rows / options_.split_rows;
+  const int helpers = std::min(idle_, parts - 1);
+  if (helpers <= 0) return;
+  crews_[static_cast<size_t>(worker.index)]->Open(1 + helpers);
+  wanted_[static_cast<size_t>(worker.index)] = helpers;
+  for (int i = 0; i < helpers; ++i) work_.NotifyOne();
+}
+
+int Engine::Impl::WhoWantsHelp() const {
+  // What waits in a queue, for company, would have a helper leave at once.
+  if (CountWaiting() > 0) return -1;
+  for (size_t i = 0; i < wanted_.size(); ++i) {
+    if (wanted_[i] > 0) return static_cast<int>(i);
+  }
+  return -1;
+}
+
+void Engine::Impl::Help(int member, int lead) {
+  crews_[static_cast<size_t>(lead)]->Help(member, waiting_);
+  MutexLock lock(mutex_);
+  ++idle_;
 }
 
 int Engine::Impl::CountWaiting() const {
@@ -263,11 +323,14 @@ void Engine::Impl::RunBatch(Worker& worker) {
   // Take has just found these jobs neither cancelled nor expired, on this thread.
   const Clock::time_point started = Clock::now();
   Executor& executor = *worker.executors[static_cast<size_t>(worker.lane)];
-  report.status = Guarded([&] { return executor.Step(worker.step); });
+  Crew& crew = *crews_[static_cast<size_t>(worker.index)];
+  report.status = Guarded([&] { return executor.Step(worker.step, crew); });
+  crew.Close();
   const Clock::time_point finished = Clock::now();
   report.compute_seconds = std::chrono::duration<double>(finished - started).count();
   {
     MutexLock lock(mutex_);
+    wanted_[static_cast<size_t>(worker.index)] = 0;
     share_.End(worker.lane, worker.batch.rows, worker.charged, report.compute_seconds);
     queue(worker.lane).Complete(report.status, finished, worker.batch, worker.finished);
     ++idle_;

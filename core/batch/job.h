@@ -11,6 +11,7 @@
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
+#include "core/batch/crew.h"
 #include "core/layers/attend.h"
 #include "core/layers/self_attention.h"
 #include "core/model/task.h"
@@ -61,13 +62,14 @@ struct Job {
 };
 
 // What a worker runs batches on: a model, or in tests a stub. Made by, and used on, one worker's
-// thread only.
+// thread only, but for the parts of a batch that it has others compute.
 class Executor {
  public:
   virtual ~Executor() = default;
-  // Runs one step of each job. An error, or an exception, fails all of them with kInternal. May set
-  // Job::steps to 1 to end a job early: the engine counts down after the step.
-  virtual absl::Status Step(std::span<Job* const> batch) = 0;
+  // Runs one step of each job, alone or with `crew`, whose members are the numbers of workers. An
+  // error, or an exception, fails all of them with kInternal. May set Job::steps to 1 to end a job
+  // early: the engine counts down after the step.
+  virtual absl::Status Step(std::span<Job* const> batch, Crew& crew) = 0;
 };
 using ExecutorFactory = absl::AnyInvocable<std::unique_ptr<Executor>(int worker)>;
 

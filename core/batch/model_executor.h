@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "core/batch/job.h"
-#include "core/model/model.h"
+#include "core/model/encoder.h"
 
 namespace attnd {
 
@@ -13,15 +13,22 @@ namespace attnd {
 // worker's thread.
 class ModelExecutor : public Executor {
  public:
+  // The workspaces of a lane's executors by worker: a part of a batch is computed in that of
+  // whoever computes it. An executor adds its own.
+  using Workspaces = std::vector<Workspace*>;
+
   // `encoder` must outlive this.
-  explicit ModelExecutor(const Encoder& encoder);
-  explicit ModelExecutor(const Model& model) : ModelExecutor(model.encoder()) {}
-  absl::Status Step(std::span<Job* const> batch) override;
+  ModelExecutor(const Encoder& encoder, int worker, std::shared_ptr<Workspaces> workspaces);
+  absl::Status Step(std::span<Job* const> batch, Crew& crew) override;
 
  private:
   const Encoder& encoder_;
   Encoder::Scratch scratch_;
+  const std::shared_ptr<Workspaces> workspaces_;
   std::vector<EncodeTask*> tasks_;  // Of the current batch; kept for its capacity.
 };
+
+// What makes the executors of a lane. `encoder` must outlive the engine.
+ExecutorFactory ModelExecutors(const Encoder& encoder);
 
 }  // namespace attnd

@@ -105,10 +105,22 @@ absl::StatusOr<AttentionKernels::Kernels> AttentionKernels::MakeKernels(const Sh
 
 void AttentionKernels::Run(const float* qkv, const RelativeBias* bias, Workspace& workspace,
                            float* context, const AttentionTap* tap) const {
-  for (const Tile& tile : tiles_) RunTile(tile, {qkv, bias, context, tap}, workspace);
+  for (int64_t part = 0; part < part_count(); ++part) {
+    RunPart(part, qkv, bias, workspace, context, tap);
+  }
 }
 
-void AttentionKernels::RunTile(const Tile& tile, const Call& call, Workspace& workspace) const {
+void AttentionKernels::RunPart(int64_t part, const float* qkv, const RelativeBias* bias,
+                               Workspace& workspace, float* context,
+                               const AttentionTap* tap) const {
+  const int64_t groups = shape_.heads / group_;
+  RunTile(tiles_[static_cast<size_t>(part / groups)], part % groups * group_,
+          {qkv, bias, context, tap}, workspace);
+}
+
+// The heads from `head` on, as many as a group has.
+void AttentionKernels::RunTile(const Tile& tile, int64_t head, const Call& call,
+                               Workspace& workspace) const {
   const Kernels& kernels = kernels_[tile.kernels];
   const int64_t width = int64_t{shape_.heads} * shape_.head_size;
   Workspace::Frame frame(workspace);
@@ -116,22 +128,20 @@ void AttentionKernels::RunTile(const Tile& tile, const Call& call, Workspace& wo
   void* scratchpad = frame.TakeBytes(
       std::max({kernels.scores.scratchpad_bytes(), kernels.softmax.scratchpad_bytes(),
                 kernels.weighted.scratchpad_bytes()}));
-  for (int64_t head = 0; head < shape_.heads; head += group_) {
-    const int64_t column = head * shape_.head_size;
-    const float* queries = call.qkv + tile.first_query * 3 * width + column;
-    const float* keys = call.qkv + tile.first_key * 3 * width + column;
-    kernels.scores.Run(queries, keys + width, weights, scratchpad);
-    if (call.bias != nullptr || shape_.window > 0) Adjust(tile, head, call.bias, weights);
-    if (call.tap != nullptr && call.tap->scores != nullptr) {
-      Copy(tile, head, weights, call.tap->heads, -kInfinity, call.tap->scores);
-    }
-    kernels.softmax.Run(weights, scratchpad);
-    if (call.tap != nullptr && call.tap->weights != nullptr) {
-      Copy(tile, head, weights, call.tap->heads, 0, call.tap->weights);
-    }
-    kernels.weighted.Run(weights, keys + 2 * width,
-                         call.context + tile.first_query * width + column, scratchpad);
+  const int64_t column = head * shape_.head_size;
+  const float* queries = call.qkv + tile.first_query * 3 * width + column;
+  const float* keys = call.qkv + tile.first_key * 3 * width + column;
+  kernels.scores.Run(queries, keys + width, weights, scratchpad);
+  if (call.bias != nullptr || shape_.window > 0) Adjust(tile, head, call.bias, weights);
+  if (call.tap != nullptr && call.tap->scores != nullptr) {
+    Copy(tile, head, weights, call.tap->heads, -kInfinity, call.tap->scores);
   }
+  kernels.softmax.Run(weights, scratchpad);
+  if (call.tap != nullptr && call.tap->weights != nullptr) {
+    Copy(tile, head, weights, call.tap->heads, 0, call.tap->weights);
+  }
+  kernels.weighted.Run(weights, keys + 2 * width, call.context + tile.first_query * width + column,
+                       scratchpad);
 }
 
 void AttentionKernels::Adjust(const Tile& tile, int64_t head, const RelativeBias* bias,

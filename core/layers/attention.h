@@ -48,6 +48,13 @@ class AttentionKernels {
   // is [length, heads * head_size]. `bias` and `tap` may be null.
   void Run(const float* qkv, const RelativeBias* bias, Workspace& workspace, float* context,
            const AttentionTap* tap = nullptr) const;
+  // The same in parts, which may be computed in any order and at the same time: a tile of a group
+  // of heads each.
+  int64_t part_count() const {
+    return static_cast<int64_t>(tiles_.size()) * (shape_.heads / group_);
+  }
+  void RunPart(int64_t part, const float* qkv, const RelativeBias* bias, Workspace& workspace,
+               float* context, const AttentionTap* tap = nullptr) const;
   // The bytes of workspace that Run takes.
   size_t workspace_bytes() const;
   // A bound on it over all lengths up to `length_max`, with any window.
@@ -80,7 +87,7 @@ class AttentionKernels {
                                              int64_t keys);
   explicit AttentionKernels(const Shape& shape) : shape_(shape) {}
   absl::Status AddTile(int64_t first_query, int64_t queries, int64_t first_key, int64_t keys);
-  void RunTile(const Tile& tile, const Call& call, Workspace& workspace) const;
+  void RunTile(const Tile& tile, int64_t head, const Call& call, Workspace& workspace) const;
   // Adds the bias to the scores [group, queries, keys] of the heads from `head` on, and hides what
   // lies outside the window.
   void Adjust(const Tile& tile, int64_t head, const RelativeBias* bias, float* scores) const;

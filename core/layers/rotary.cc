@@ -25,11 +25,12 @@ Rotary::Rotary(const Spec& spec) : heads_(spec.heads), half_(spec.head_size / 2)
   }
 }
 
-void Rotary::Run(Matrix qkv) const {
+void Rotary::Run(Matrix qkv, int64_t position) const {
   for (int64_t row = 0; row < qkv.rows; ++row) {
     // Queries and keys stand side by side: twice as many heads.
-    kernels::Rotate(qkv.row(row), 2 * int64_t{heads_}, half_, cosines_.data() + row * half_,
-                    sines_.data() + row * half_);
+    const int64_t angles = (position + row) * half_;
+    kernels::Rotate(qkv.row(row), 2 * int64_t{heads_}, half_, cosines_.data() + angles,
+                    sines_.data() + angles);
   }
 }
 

@@ -20,8 +20,8 @@ class Rotary {
   };
   explicit Rotary(const Spec& spec);
 
-  // Turns the queries and keys of one sequence's rows [Q | K | V], the first being position 0.
-  void Run(Matrix qkv) const;
+  // Turns the queries and keys of a sequence's rows [Q | K | V], the first being at `position`.
+  void Run(Matrix qkv, int64_t position = 0) const;
   size_t bytes() const { return (cosines_.size() + sines_.size()) * sizeof(float); }
 
  private:

@@ -34,24 +34,79 @@ std::optional<AttentionTap> TapOf(EncodeTask& task, int32_t layer, int32_t heads
   return tap;
 }
 
+// The rows [begin, end).
+Matrix RowsOf(Matrix x, int64_t begin, int64_t end) {
+  return {x.row(begin), end - begin, x.columns, x.stride};
+}
+
+// Rows of a tile: of a batch that would be one tile, every member gets its part. Bits do not depend
+// on it.
+int64_t TileRows(int64_t rows, int members) {
+  const int64_t part = RoundUpRows((rows + members - 1) / members);
+  return std::min(part, FeedForward::kTileRows);
+}
+
 }  // namespace
+
+// One Run on its way through the layers.
+struct Encoder::Pass {
+  std::span<EncodeTask* const> tasks;
+  Scratch& scratch;
+  Team& team;
+  const PackedBatch& batch;
+  Matrix x, qkv, context;  // All rows; the last two of the current layer.
+  int64_t tile_rows;
+
+  // Calls `use(rows begin, rows end, workspace)` for each tile.
+  template <typename Use>
+  void ForTiles(Use use) const {
+    const int64_t tiles = (x.rows + tile_rows - 1) / tile_rows;
+    team.For(tiles, [&](int64_t tile, Workspace& workspace) {
+      const int64_t begin = tile * tile_rows;
+      use(begin, std::min(begin + tile_rows, x.rows), workspace);
+    });
+  }
+};
 
 Encoder::Scratch::Scratch(const Encoder& encoder) : workspace_(encoder.WorkspaceBytes()) {}
 
 absl::Status Encoder::Run(std::span<EncodeTask* const> tasks, Scratch& scratch) const {
+  Alone alone(scratch.workspace_);
+  return Run(tasks, scratch, alone);
+}
+
+// Rows are independent but in attention. So a layer is two phases: attention, in parts of sequences
+// and heads; and all that lies between it and the next layer's attention, in tiles of rows.
+absl::Status Encoder::Run(std::span<EncodeTask* const> tasks, Scratch& scratch, Team& team) const {
   RETURN_IF_ERROR(Prepare(tasks, scratch));
   const PackedBatch& batch = scratch.batch_;
   Workspace::Frame frame(scratch.workspace_);
-  const Matrix x = frame.TakeMatrix(RoundUpRows(batch.row_count()), arch_.hidden);
-  EmbedBatch(tasks, batch, x);
-  TakeHidden(tasks, batch, 0, x);
-  for (int32_t i = 0; i < arch_.encoder.layers; ++i) {
-    RunLayer(i, tasks, scratch, x);
-    // The last layer's output is what the final norm makes of it.
-    if (i + 1 == arch_.encoder.layers && final_norm_) final_norm_->Run(x);
-    TakeHidden(tasks, batch, i + 1, x);
+  const int64_t rows = RoundUpRows(batch.row_count());
+  const int64_t width = arch_.encoder.width();
+  const Pass pass{.tasks = tasks,
+                  .scratch = scratch,
+                  .team = team,
+                  .batch = batch,
+                  .x = frame.TakeMatrix(rows, arch_.hidden),
+                  .qkv = frame.TakeMatrix(rows, 3 * width),
+                  .context = frame.TakeMatrix(rows, width),
+                  .tile_rows = TileRows(rows, team.size())};
+  EmbedBatch(tasks, batch, pass.x);
+  ClearPadding(pass.context, batch.row_count());
+  TakeHidden(tasks, batch, 0, pass.x);
+  pass.ForTiles([&](int64_t begin, int64_t end, Workspace& workspace) {
+    ProjectRows(0, pass, begin, end, workspace);
+  });
+  const int32_t layers = arch_.encoder.layers;
+  for (int32_t i = 0; i < layers; ++i) {
+    Attend(i, pass);
+    pass.ForTiles([&](int64_t begin, int64_t end, Workspace& workspace) {
+      FinishRows(i, pass, begin, end, workspace);
+      if (i + 1 < layers) ProjectRows(i + 1, pass, begin, end, workspace);
+    });
+    TakeHidden(tasks, batch, i + 1, pass.x);
   }
-  TakeOutputs(tasks, scratch, x);
+  TakeOutputs(tasks, scratch, pass.x);
   return absl::OkStatus();
 }
 
@@ -86,60 +141,76 @@ void Encoder::EmbedBatch(std::span<EncodeTask* const> tasks, const PackedBatch& 
   ClearPadding(x, batch.row_count());
 }
 
-// Attention, then the feed-forward half, each added to its input. Normalised after the addition:
-// Vaswani et al. 2017, "Attention Is All You Need", section 3.1. Before the sublayer: Xiong et al.
-// 2020, "On Layer Normalization in the Transformer Architecture", table 1.
-void Encoder::RunLayer(int32_t index, std::span<EncodeTask* const> tasks, Scratch& scratch,
-                       Matrix x) const {
-  const Layer& layer = layers_[index];
-  if (arch_.encoder.norm_at == NormAt::kAfter) {
-    RunAttention(index, tasks, scratch, x, x);
-    layer.attention_norm->Run(x);
-    layer.ffn.Run(x, scratch.workspace_, x);
-    layer.ffn_norm.Run(x);
-    return;
-  }
-  Workspace::Frame frame(scratch.workspace_);
-  const Matrix normed = frame.TakeMatrix(x.rows, x.columns);
-  if (layer.attention_norm) {
+// Queries, keys and values of the rows [begin, end) of the layer's input.
+void Encoder::ProjectRows(int32_t index, const Pass& pass, int64_t begin, int64_t end,
+                          Workspace& workspace) const {
+  const Layer& layer = layers_[static_cast<size_t>(index)];
+  const Matrix x = RowsOf(pass.x, begin, end), qkv = RowsOf(pass.qkv, begin, end);
+  if (arch_.encoder.norm_at == NormAt::kBefore && layer.attention_norm) {
+    Workspace::Frame frame(workspace);
+    const Matrix normed = frame.TakeMatrix(x.rows, x.columns);
     layer.attention_norm->Run(x, normed);
-    RunAttention(index, tasks, scratch, normed, x);
+    layer.qkv.Run(normed, workspace, qkv);
   } else {
-    RunAttention(index, tasks, scratch, x, x);
+    layer.qkv.Run(x, workspace, qkv);
   }
-  layer.ffn_norm.Run(x, normed);
-  layer.ffn.Run(normed, scratch.workspace_, x);
+  if (const auto& rotary = layer.local ? local_rotary_ : rotary_) {
+    Rotate(*rotary, pass, begin, end);
+  }
 }
 
-// residual += attention(x); they may be the same matrix.
-void Encoder::RunAttention(int32_t index, std::span<EncodeTask* const> tasks, Scratch& scratch,
-                           ConstMatrix x, Matrix residual) const {
-  const Layer& layer = layers_[index];
-  Workspace::Frame frame(scratch.workspace_);
-  const Matrix qkv = frame.TakeMatrix(x.rows, layer.qkv.out());
-  layer.qkv.Run(x, scratch.workspace_, qkv);
-  const Matrix context = frame.TakeMatrix(x.rows, arch_.encoder.width());
-  Attend(index, tasks, scratch, qkv, context);
-  layer.out.Run(context, scratch.workspace_, residual);
+// Turns the queries and keys of those rows by their places in their sequences.
+void Encoder::Rotate(const Rotary& rotary, const Pass& pass, int64_t begin, int64_t end) const {
+  for (int32_t i = pass.batch.Find(static_cast<int32_t>(begin)); i < pass.batch.sequence_count();
+       ++i) {
+    const PackedBatch::Rows rows = pass.batch.rows(i);
+    if (rows.begin >= end) break;
+    const int64_t first = std::max<int64_t>(begin, rows.begin);
+    rotary.Run(RowsOf(pass.qkv, first, std::min<int64_t>(end, rows.end)), first - rows.begin);
+  }
 }
 
-void Encoder::Attend(int32_t index, std::span<EncodeTask* const> tasks, Scratch& scratch,
-                     Matrix qkv, Matrix context) const {
-  const bool local = layers_[index].local;
-  const auto& kernels = local ? scratch.local_attention_ : scratch.attention_;
-  const std::optional<Rotary>& rotary = local ? local_rotary_ : rotary_;
+void Encoder::Attend(int32_t index, const Pass& pass) const {
+  const bool local = layers_[static_cast<size_t>(index)].local;
+  const auto& kernels = local ? pass.scratch.local_attention_ : pass.scratch.attention_;
   const RelativeBias* bias = relative_bias_ ? &*relative_bias_ : nullptr;
-  const PackedBatch& batch = scratch.batch_;
-  for (int32_t i = 0; i < batch.sequence_count(); ++i) {
-    const PackedBatch::Rows rows = batch.rows(i);
-    const Matrix part = Part(qkv, rows);
-    if (rotary) rotary->Run(part);
-    const std::optional<AttentionTap> tap =
-        TapOf(*tasks[i], index + 1, arch_.encoder.heads, rows.count());
-    kernels[i]->Run(part.data, bias, scratch.workspace_, context.row(rows.begin),
-                    tap ? &*tap : nullptr);
+  std::vector<int64_t>& ends = pass.scratch.part_ends_;
+  ends.clear();
+  for (const auto& kernel : kernels) {
+    ends.push_back((ends.empty() ? 0 : ends.back()) + kernel->part_count());
   }
-  ClearPadding(context, batch.row_count());
+  pass.team.For(ends.back(), [&](int64_t part, Workspace& workspace) {
+    const auto i =
+        static_cast<size_t>(std::upper_bound(ends.begin(), ends.end(), part) - ends.begin());
+    const PackedBatch::Rows rows = pass.batch.rows(static_cast<int32_t>(i));
+    const std::optional<AttentionTap> tap =
+        TapOf(*pass.tasks[i], index + 1, arch_.encoder.heads, rows.count());
+    kernels[i]->RunPart(part - (i == 0 ? 0 : ends[i - 1]), pass.qkv.row(rows.begin), bias,
+                        workspace, pass.context.row(rows.begin), tap ? &*tap : nullptr);
+  });
+}
+
+// From attention to the layer's output. Attention and the feed-forward half are each added to their
+// input. Normalised after the addition: Vaswani et al. 2017, "Attention Is All You Need", section
+// 3.1. Before the sublayer: Xiong et al. 2020, "On Layer Normalization in the Transformer
+// Architecture", table 1.
+void Encoder::FinishRows(int32_t index, const Pass& pass, int64_t begin, int64_t end,
+                         Workspace& workspace) const {
+  const Layer& layer = layers_[static_cast<size_t>(index)];
+  const Matrix x = RowsOf(pass.x, begin, end);
+  layer.out.Run(RowsOf(pass.context, begin, end), workspace, x);
+  if (arch_.encoder.norm_at == NormAt::kAfter) {
+    layer.attention_norm->Run(x);
+    layer.ffn.Run(x, workspace, x);
+    layer.ffn_norm.Run(x);
+  } else {
+    Workspace::Frame frame(workspace);
+    const Matrix normed = frame.TakeMatrix(x.rows, x.columns);
+    layer.ffn_norm.Run(x, normed);
+    layer.ffn.Run(normed, workspace, x);
+  }
+  // The last layer's output is what the final norm makes of it.
+  if (index + 1 == arch_.encoder.layers && final_norm_) final_norm_->Run(x);
 }
 
 }  // namespace attnd

@@ -21,6 +21,7 @@
 #include "core/model/arch.h"
 #include "core/model/model_info.h"
 #include "core/model/task.h"
+#include "core/tensor/team.h"
 #include "core/tensor/workspace.h"
 
 namespace attnd {
@@ -56,12 +57,17 @@ class Encoder {
     PackedBatch batch_;
     // One for each sequence; of local layers too, where the model has those.
     std::vector<std::shared_ptr<const AttentionKernels>> attention_, local_attention_;
+    // Of each sequence, where its parts of a layer's attention end.
+    std::vector<int64_t> part_ends_;
   };
 
   // Runs the tasks as one packed batch and fills their outputs, which have their sizes. A task's
   // answer is the same, bit for bit, whoever shares the batch. kResourceExhausted if oneDNN cannot
   // make a kernel for a new length.
   absl::Status Run(std::span<EncodeTask* const> tasks, Scratch& scratch) const;
+  // The same, by a team. Its members' workspaces are those of Scratches of this encoder. No bit
+  // depends on who computes what.
+  absl::Status Run(std::span<EncodeTask* const> tasks, Scratch& scratch, Team& team) const;
 
   const ArchSpec& arch() const { return arch_; }
   bool has_pooler() const { return pooler_.has_value(); }
@@ -79,6 +85,7 @@ class Encoder {
     Norm ffn_norm;
   };
   class Loader;
+  struct Pass;
 
   // Lengths whose attention kernels are made at load: most inputs are shorter, and a new length
   // costs a part of a millisecond once.
@@ -88,12 +95,12 @@ class Encoder {
   size_t WorkspaceBytes() const;
   absl::Status Prepare(std::span<EncodeTask* const> tasks, Scratch& scratch) const;
   void EmbedBatch(std::span<EncodeTask* const> tasks, const PackedBatch& batch, Matrix x) const;
-  void RunLayer(int32_t index, std::span<EncodeTask* const> tasks, Scratch& scratch,
-                Matrix x) const;
-  void RunAttention(int32_t index, std::span<EncodeTask* const> tasks, Scratch& scratch,
-                    ConstMatrix x, Matrix residual) const;
-  void Attend(int32_t index, std::span<EncodeTask* const> tasks, Scratch& scratch, Matrix qkv,
-              Matrix context) const;
+  void ProjectRows(int32_t index, const Pass& pass, int64_t begin, int64_t end,
+                   Workspace& workspace) const;
+  void Rotate(const Rotary& rotary, const Pass& pass, int64_t begin, int64_t end) const;
+  void Attend(int32_t index, const Pass& pass) const;
+  void FinishRows(int32_t index, const Pass& pass, int64_t begin, int64_t end,
+                  Workspace& workspace) const;
 
   // encoder_outputs.cc: what tasks want of the rows.
   void TakeHidden(std::span<EncodeTask* const> tasks, const PackedBatch& batch, int32_t layer,

@@ -291,20 +291,22 @@ size_t Encoder::WorkspaceBytes() const {
   const StackSpec& stack = arch_.encoder;
   const int64_t rows = RoundUpRows(options_.batch_rows_max);
   const int64_t hidden = arch_.hidden;
-  size_t x = floats(rows * hidden);
-  if (stack.norm_at == NormAt::kBefore) x += floats(rows * hidden);
-  // Attention, the feed-forward half and what follows the layers take turns.
-  const size_t attention = floats(rows * 3 * stack.width()) + floats(rows * stack.width()) +
-                           AttentionKernels::WorkspaceBytesMax(options_.batch_rows_max);
-  const size_t ffn = FeedForward::WorkspaceBytes(
-      rows, stack.inner, stack.gated ? FeedForward::Kind::kGated : FeedForward::Kind::kPlain);
+  const size_t batch =
+      floats(rows * hidden) + floats(rows * 3 * stack.width()) + floats(rows * stack.width());
+  // Attention, the rest of a layer and what follows the layers take turns.
+  const size_t attention = AttentionKernels::WorkspaceBytesMax(options_.batch_rows_max);
+  const size_t normed =
+      stack.norm_at == NormAt::kBefore ? floats(FeedForward::kTileRows * hidden) : 0;
+  const size_t ffn = normed + FeedForward::WorkspaceBytes(rows, stack.inner,
+                                                          stack.gated ? FeedForward::Kind::kGated
+                                                                      : FeedForward::Kind::kPlain);
   const size_t pooler = 2 * floats(kRowStep * hidden);
   const int64_t outputs = head_ ? head_->outputs() : 0;
   const size_t head =
       Head::WorkspaceBytes(hidden, std::max<int64_t>(outputs, hidden)) +
       floats(Head::kTileRows * hidden) + floats(rows) +
       (arch_.head.kind == HeadKind::kSequenceLabels ? floats(Head::kTileRows * outputs) : 0);
-  return x + std::max({attention, ffn, pooler, head}) + dense_kernels_->scratchpad_bytes() + 64;
+  return batch + std::max({attention, ffn, pooler, head}) + dense_kernels_->scratchpad_bytes() + 64;
 }
 
 size_t Encoder::weight_bytes() const {

@@ -35,7 +35,7 @@ using StepFunction = std::function<absl::Status(std::span<Job* const>)>;
 class StubExecutor : public Executor {
  public:
   explicit StubExecutor(StepFunction step) : step_(std::move(step)) {}
-  absl::Status Step(std::span<Job* const> batch) override {
+  absl::Status Step(std::span<Job* const> batch, Crew&) override {
     EXPECT_EQ(std::this_thread::get_id(), made_on_);
     return step_(batch);
   }

@@ -28,7 +28,7 @@ using StepFunction = std::function<absl::Status(int lane, std::span<Job* const>)
 class LaneExecutor : public Executor {
  public:
   LaneExecutor(int lane, const StepFunction& step) : lane_(lane), step_(step) {}
-  absl::Status Step(std::span<Job* const> batch) override { return step_(lane_, batch); }
+  absl::Status Step(std::span<Job* const> batch, Crew&) override { return step_(lane_, batch); }
 
  private:
   const int lane_;

@@ -31,6 +31,10 @@ absl::StatusOr<std::unique_ptr<const Tokenizer>> LoadTokenizer(const ModelDir& d
   return Tokenizer::Load(json);
 }
 
+std::unique_ptr<Executor> MakeAttentionExecutor(int) {
+  return std::make_unique<AttentionExecutor>();
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<const Tokenizer>> OpenTokenizer(const std::string& directory) {
@@ -49,10 +53,8 @@ absl::StatusOr<std::unique_ptr<Backend>> Backend::Open(const std::string& direct
   for (const int lane : {kModelLane, kAttentionLane}) {
     lanes.push_back({.batch = {.rows_max = kBatchRowsMax},
                      .queue = {.rows_max = 1 << 20, .jobs_max = 1 << 16},
-                     .executors = [&model, lane](int) -> std::unique_ptr<Executor> {
-                       if (lane == kAttentionLane) return std::make_unique<AttentionExecutor>();
-                       return std::make_unique<ModelExecutor>(model);
-                     }});
+                     .executors = lane == kModelLane ? ModelExecutors(model.encoder())
+                                                     : ExecutorFactory(&MakeAttentionExecutor)});
   }
   backend->engine_ =
       std::make_unique<Engine>(Engine::Options{.workers = workers}, std::move(lanes));

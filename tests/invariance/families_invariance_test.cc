@@ -21,6 +21,7 @@
 #include "core/batch/model_executor.h"
 #include "core/model/model.h"
 #include "core/tensor/onednn.h"
+#include "core/tensor/team.h"
 #include "gtest/gtest.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/tiny_families.h"
@@ -50,6 +51,25 @@ bool SameAnswer(const EncodeTask& a, const EncodeTask& b) {
   return std::ranges::all_of(kEncodeOutputs,
                              [&](const auto output) { return SameBits(a.*output, b.*output); });
 }
+
+// Parts in any order, each in the workspace of any member, one after the other: what only threads
+// can do to each other is the engine's tests to find.
+class ShuffledTeam : public Team {
+ public:
+  ShuffledTeam(std::vector<Workspace*> workspaces, Random& random)
+      : workspaces_(std::move(workspaces)), random_(random) {}
+  int size() const override { return static_cast<int>(workspaces_.size()); }
+  void For(int64_t count, Part part) override {
+    std::vector<int64_t> order(static_cast<size_t>(count));
+    std::iota(order.begin(), order.end(), 0);
+    std::ranges::shuffle(order, random_);
+    for (const int64_t index : order) part(index, *workspaces_[Pick(random_, 0, size() - 1)]);
+  }
+
+ private:
+  const std::vector<Workspace*> workspaces_;
+  Random& random_;
+};
 
 class Subject {
  public:
@@ -115,6 +135,25 @@ class Subject {
       batch.push_back(&task);
     }
     const absl::Status status = model_->encoder().Run(batch, *scratch_);
+    EXPECT_TRUE(status.ok()) << status;
+    return tasks;
+  }
+  // The same by a team of so many members.
+  std::vector<EncodeTask> RunInTeam(std::vector<EncodeTask> tasks, int members, Random& random) {
+    std::vector<std::unique_ptr<Encoder::Scratch>> scratches;
+    std::vector<Workspace*> workspaces;
+    for (int i = 0; i < members; ++i) {
+      scratches.push_back(std::make_unique<Encoder::Scratch>(model_->encoder()));
+      scratches.back()->workspace().Poison();
+      workspaces.push_back(&scratches.back()->workspace());
+    }
+    std::vector<EncodeTask*> batch;
+    for (EncodeTask& task : tasks) {
+      for (const auto output : kEncodeOutputs) std::ranges::fill(task.*output, std::nanf(""));
+      batch.push_back(&task);
+    }
+    ShuffledTeam team(std::move(workspaces), random);
+    const absl::Status status = model_->encoder().Run(batch, *scratches[0], team);
     EXPECT_TRUE(status.ok()) << status;
     return tasks;
   }
@@ -188,6 +227,24 @@ TEST_P(FamiliesInvarianceTest, NoBitDependsOnTheBatchOrOnTheOptions) {
   EXPECT_EQ(different, 0) << "of " << compared << " answers on " << onednn::Isa();
 }
 
+TEST_P(FamiliesInvarianceTest, NoBitDependsOnWhoComputesWhat) {
+  Random random(20261125);
+  Subject subject(Sized(GetParam()));
+  ASSERT_TRUE(subject.loaded());
+  for (const int32_t length : {1, 8, 9, 16, 17, 40, 129, kLengthMax}) {
+    std::vector<EncodeTask> tasks = {
+        subject.RunAlone(subject.WithOptions(subject.Plain(length, random), random)),
+        subject.RunAlone(subject.WithOptions(subject.Plain(length / 3 + 1, random), random))};
+    if (length % 2 == 0) tasks.pop_back();  // A lone one.
+    for (const int members : {2, 3, 7}) {
+      const std::vector<EncodeTask> answers = subject.RunInTeam(tasks, members, random);
+      for (size_t i = 0; i < tasks.size(); ++i) {
+        EXPECT_TRUE(SameAnswer(answers[i], tasks[i])) << length << " tokens, " << members;
+      }
+    }
+  }
+}
+
 std::string NameOfParameter(const ::testing::TestParamInfo<TinyModel>& info) {
   return NameOf(info.param);
 }
@@ -222,11 +279,10 @@ TEST(ModelsInvarianceTest, NoBitDependsOnTheOtherModelsOfTheProcess) {
   std::vector<Engine::Lane> lanes;
   for (const Served& served : all) {
     const Model& model = served.subject->model();
-    lanes.push_back(
-        {.batch = {.rows_max = kBatchRowsMax},
-         .queue = {.rows_max = 1 << 20, .jobs_max = 1 << 16},
-         .weight = Pick(random, 1, 4) / 2.0,
-         .executors = [&model](int) { return std::make_unique<ModelExecutor>(model); }});
+    lanes.push_back({.batch = {.rows_max = kBatchRowsMax},
+                     .queue = {.rows_max = 1 << 20, .jobs_max = 1 << 16},
+                     .weight = Pick(random, 1, 4) / 2.0,
+                     .executors = ModelExecutors(model.encoder())});
   }
   Engine engine({.workers = 2}, std::move(lanes));
   ASSERT_TRUE(engine.status().ok()) << engine.status();

@@ -54,8 +54,8 @@ int64_t ComparisonsWanted() {
 class BatchDependentExecutor : public ModelExecutor {
  public:
   using ModelExecutor::ModelExecutor;
-  absl::Status Step(std::span<Job* const> batch) override {
-    const absl::Status status = ModelExecutor::Step(batch);
+  absl::Status Step(std::span<Job* const> batch, Crew& crew) override {
+    const absl::Status status = ModelExecutor::Step(batch, crew);
     if (batch.size() > 1) {
       float& number = std::get<EncodeTask>(batch.back()->task).rows_out.back();
       uint32_t bits = 0;
@@ -78,10 +78,14 @@ class Subject {
     EXPECT_TRUE(model.ok()) << model.status();
     model_ = *std::move(model);
     Engine::Lane lane{.batch = {.rows_max = kBatchRowsMax}, .queue = {.rows_max = 1 << 20}};
-    lane.executors = [this, answers](int) -> std::unique_ptr<Executor> {
-      if (answers == Answers::kOfTheModel) return std::make_unique<ModelExecutor>(*model_);
-      return std::make_unique<BatchDependentExecutor>(*model_);
-    };
+    const Encoder& encoder = model_->encoder();
+    const auto workspaces = std::make_shared<ModelExecutor::Workspaces>();
+    lane.executors = ModelExecutors(encoder);
+    if (answers == Answers::kDependingOnTheBatch) {
+      lane.executors = [&encoder, workspaces](int worker) {
+        return std::make_unique<BatchDependentExecutor>(encoder, worker, workspaces);
+      };
+    }
     engine_ = std::make_unique<Engine>(Engine::Options{.workers = workers}, std::move(lane));
   }
 

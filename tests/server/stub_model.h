@@ -152,7 +152,7 @@ class StubModel {
 class StubExecutor : public Executor {
  public:
   explicit StubExecutor(StubModel& model) : model_(model) {}
-  absl::Status Step(std::span<Job* const> batch) override { return model_.Step(batch); }
+  absl::Status Step(std::span<Job* const> batch, Crew&) override { return model_.Step(batch); }
 
  private:
   StubModel& model_;
