@@ -71,9 +71,10 @@ void LogModel(const ModelEntry& entry, spdlog::logger& log) {
   if (info.leftovers.size() > kLeftoversLogged) {
     log.info("model {}: nor {} more", model.name, info.leftovers.size() - kLeftoversLogged);
   }
-  log.info("kernels: oneDNN {} on {}", model.onednn_version, model.isa);
+  log.info("model {}: kernels of oneDNN {} on {}", model.name, model.onednn_version, model.isa);
   for (const KernelChoice& kernel : info.kernels) {
-    log.info("kernels: {} runs on {}: {}", kernel.layer, kernel.implementation, kernel.reason);
+    log.info("model {}: {} runs on {}: {}", model.name, kernel.layer, kernel.implementation,
+             kernel.reason);
   }
 }
 

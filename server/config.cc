@@ -16,10 +16,16 @@ constexpr char kMetricsFlag[] = "--metrics-listen";
 // Of several values in one variable of the environment.
 constexpr char kSeparator = ';';
 
-bool IsGiven(const std::vector<std::string>& arguments, const std::string& flag) {
-  return std::any_of(arguments.begin(), arguments.end(), [&](const std::string& argument) {
-    return argument == flag || argument.rfind(flag + "=", 0) == 0;
-  });
+// By any of its names: what turns a flag off has one of its own.
+bool IsGiven(const std::vector<std::string>& arguments, const CLI::Option& option) {
+  const auto names = [&](const std::string& argument) {
+    return std::any_of(option.get_lnames().begin(), option.get_lnames().end(),
+                       [&](const std::string& name) {
+                         const std::string flag = "--" + name;
+                         return argument == flag || argument.rfind(flag + "=", 0) == 0;
+                       });
+  };
+  return std::any_of(arguments.begin(), arguments.end(), names);
 }
 
 // What the environment sets becomes a flag, unless that is given. Empty is not set, but for the one
@@ -32,7 +38,7 @@ void AddEnvironment(const CLI::App& app, std::vector<std::string>& arguments) {
     // Read before there is a second thread.
     const char* value =
         std::getenv(option->get_envname().c_str());  // NOLINT(concurrency-mt-unsafe)
-    if (value == nullptr || IsGiven(arguments, flag)) continue;
+    if (value == nullptr || IsGiven(arguments, *option)) continue;
     if (*value != 0 && option->get_expected_max() > 1) {
       // A flag that may be given several times.
       for (const auto& one : absl::StrSplit(value, kSeparator)) {

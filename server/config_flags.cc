@@ -113,13 +113,16 @@ void ConfigFlags::AddEngine() {
   AddNumber("--held-bytes", config_.limits.held_bytes, {1 << 20, int64_t{1} << 40},
             "Bytes of input and output of all requests that are not answered yet, queued or not. "
             "Beyond it calls are refused with RESOURCE_EXHAUSTED, and streams are read no further; "
-            "no less than queue-bytes.");
-  Named(app_.add_flag("--share-identical,!--no-share-identical", config_.share_identical,
-                      "Compute equal inputs that are in flight at the same time once (default: "
-                      "true)."));
+            "no less than queue-bytes. All models share it.");
+  Named(app_.add_flag(
+            "--share-identical,!--no-share-identical", config_.share_identical,
+            "Compute equal inputs that are in flight at the same time once. A caller can tell "
+            "that another sent the very same input at that moment."))
+      ->default_str("true");
   AddNumber("--result-cache-bytes", config_.result_cache_bytes, {0, int64_t{1} << 40},
             "Bytes of results to keep, of all models together, for inputs that come again; what "
-            "was not asked for longest makes room. 0: none. Whoever can call the server can tell "
+            "was not asked for longest makes room, and what is larger than an eighth of it is not "
+            "kept. 0: none. Whoever can call the server can tell "
             "by the time that it takes whether an input was there before.");
 }
 

@@ -52,14 +52,18 @@ void ConfigFlags::AddModels() {
 std::string ConfigFlags::ForModels(
     const char* flag, const std::vector<std::string>& given, const char* what,
     const std::function<bool(const std::string& value, ModelSource&)>& read) {
+  std::set<std::string> names;
   for (const std::string& text : given) {
-    if (text.empty()) continue;  // As --check-config prints none.
+    if (text.empty() && given.size() == 1) break;  // As --check-config prints none.
     const size_t equals = text.find('=');
     const std::string name = text.substr(0, equals);
     const auto model = std::find_if(config_.models.begin(), config_.models.end(),
                                     [&](const ModelSource& one) { return one.name == name; });
     if (equals == std::string::npos || model == config_.models.end()) {
       return StrCat(flag, ": \"", text, "\" does not begin with a model's name and '='");
+    }
+    if (!names.insert(name).second) {
+      return StrCat(flag, ": \"", text, "\" is not the first for that model");
     }
     if (!read(text.substr(equals + 1), *model)) {
       return StrCat(flag, ": \"", text, "\" is not ", what);

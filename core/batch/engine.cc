@@ -304,7 +304,10 @@ Clock::time_point Engine::Impl::Take(Worker& worker) {
   for (const int lane : share_.Order()) {
     if (queue(lane).empty()) continue;
     wake = std::min(wake, queue(lane).Take(now, idle, worker.batch, worker.finished));
-    if (worker.batch.jobs.empty()) continue;
+    if (worker.batch.jobs.empty()) {
+      share_.Arrive(lane);  // It waits for company; that is no time that it was denied.
+      continue;
+    }
     worker.lane = lane;
     worker.charged = share_.Begin(lane, worker.batch.rows);
     break;
@@ -332,7 +335,9 @@ void Engine::Impl::RunBatch(Worker& worker) {
     MutexLock lock(mutex_);
     wanted_[static_cast<size_t>(worker.index)] = 0;
     share_.End(worker.lane, worker.batch.rows, worker.charged, report.compute_seconds);
+    const bool was_empty = queue(worker.lane).empty();
     queue(worker.lane).Complete(report.status, finished, worker.batch, worker.finished);
+    if (was_empty && !queue(worker.lane).empty()) share_.Arrive(worker.lane);
     ++idle_;
   }
   if (options_.on_batch) options_.on_batch(report);

@@ -9,17 +9,17 @@
 namespace attnd {
 namespace {
 
-// Until a row has been measured. About a small model's on one core; the first End sets it right.
+// Until a row has been measured: about a small model's on one core.
 constexpr double kFirstSecondsARow = 1e-4;
-// How much the last batch says of what a row costs: batches of one queue differ in length.
-constexpr double kLastPart = 0.2;
+// What is left of the earlier batches' weight when another is added.
+constexpr double kDecay = 0.8;
 
 }  // namespace
 
 FairShare::FairShare(std::span<const double> weights) : order_(weights.size()) {
   for (const double weight : weights) {
     CHECK_THAT(weight > 0);
-    accounts_.push_back({.weight = weight, .seconds_a_row = kFirstSecondsARow});
+    accounts_.push_back({.weight = weight});
   }
   std::iota(order_.begin(), order_.end(), 0);
 }
@@ -41,9 +41,11 @@ void FairShare::Arrive(int queue) {
 
 double FairShare::Begin(int queue, int32_t rows) {
   Account& account = accounts_[static_cast<size_t>(queue)];
-  now_ = std::max(now_, account.virtual_time);
+  now_ = std::max(now_, account.settled());
   account.turn = ++turns_;
-  const double charged = rows * account.seconds_a_row;
+  const double charged =
+      rows * (account.rows > 0 ? account.seconds / account.rows : kFirstSecondsARow);
+  account.open += charged;
   account.virtual_time += charged / account.weight;
   return charged;
 }
@@ -51,11 +53,10 @@ double FairShare::Begin(int queue, int32_t rows) {
 void FairShare::End(int queue, int32_t rows, double charged, double seconds) {
   CHECK_THAT(rows > 0);
   Account& account = accounts_[static_cast<size_t>(queue)];
+  account.open -= charged;
   account.virtual_time += (seconds - charged) / account.weight;
-  const double last = seconds / rows;
-  account.seconds_a_row =
-      account.measured ? account.seconds_a_row + kLastPart * (last - account.seconds_a_row) : last;
-  account.measured = true;
+  account.seconds = kDecay * account.seconds + seconds;
+  account.rows = kDecay * account.rows + rows;
 }
 
 }  // namespace attnd

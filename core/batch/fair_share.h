@@ -32,16 +32,20 @@ class FairShare {
  private:
   struct Account {
     double weight = 1;
-    double virtual_time = 0;   // Seconds served, by weight.
-    double seconds_a_row = 0;  // Of late.
-    bool measured = false;
+    double virtual_time = 0;  // Seconds served and charged, by weight.
+    double open = 0;          // Seconds charged for batches that have not ended.
+    // Of late: what rows have cost. Both decay, so that a few rows that were dear say little.
+    double seconds = 0, rows = 0;
     int64_t turn = 0;  // When it was served last.
+
+    // Without what is only an estimate.
+    double settled() const { return virtual_time - open / weight; }
   };
 
   std::vector<Account> accounts_;
   std::vector<int> order_;
   int64_t turns_ = 0;
-  double now_ = 0;  // The virtual time of the queue that was served last, at its beginning.
+  double now_ = 0;  // The settled virtual time of the queue that was served last.
 };
 
 }  // namespace attnd

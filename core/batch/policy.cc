@@ -38,7 +38,7 @@ Live DropDead(std::span<const Waiting> queue, Clock::time_point now, Decision& d
       live.jobs += 1;
       live.continuing |= job.continuing;
       live.queued_at_min = std::min(live.queued_at_min, job.queued_at);
-      live.deadline_min = std::min(live.deadline_min, job.deadline);
+      live.deadline_min = std::min({live.deadline_min, job.deadline, job.sharers_deadline});
     }
   }
   return live;

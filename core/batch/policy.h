@@ -15,6 +15,8 @@ struct Waiting {
   bool continuing = false;  // Has run a step and has more to run.
   bool cancelled = false;
   Clock::time_point deadline = Clock::time_point::max();
+  // The earliest of the jobs that share its result: for them, too, no batch waits too long.
+  Clock::time_point sharers_deadline = Clock::time_point::max();
   Clock::time_point queued_at{};
 };
 

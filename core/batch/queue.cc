@@ -27,6 +27,12 @@ absl::Status Death(const Job& job, Clock::time_point now) {
   return job.deadline <= now ? Expired() : absl::OkStatus();
 }
 
+Clock::time_point EarliestDeadline(std::span<const std::unique_ptr<Job>> jobs) {
+  Clock::time_point earliest = Clock::time_point::max();
+  for (const auto& job : jobs) earliest = std::min(earliest, job->deadline);
+  return earliest;
+}
+
 void CopyResults(const Task& from, Task& to) {
   const auto* computed = std::get_if<EncodeTask>(&from);
   if (computed == nullptr) return;  // A test's.
@@ -156,6 +162,8 @@ void Queue::FinishSharers(Job& leader, const absl::Status& status,
     sharer->timings = leader.timings;
     sharer->timings.submitted = submitted;
     sharer->timings.started = std::max(submitted, leader.timings.started);
+    // It may have come while the step's end was on its way to the queue.
+    sharer->timings.finished = std::max(sharer->timings.started, leader.timings.finished);
     sharer->timings.shared = true;
     finished.push_back({std::move(sharer), status, status.ok() ? &leader : nullptr});
   }
@@ -192,6 +200,7 @@ Clock::time_point Queue::Take(Clock::time_point now, int workers_idle, Batch& ba
                      .continuing = i < continuing_,
                      .cancelled = absl::IsCancelled(death),
                      .deadline = job.deadline,
+                     .sharers_deadline = EarliestDeadline(job.sharers),
                      .queued_at = job.timings.submitted});
   }
   BatchLimits limits = batch_limits_;

@@ -182,7 +182,8 @@ void Metrics::AddJobs() {
           &ModelMetrics::shared_);
   counter("attnd_result_cache_hits_total", "Inputs whose result was kept from before.",
           &ModelMetrics::cache_hits_);
-  counter("attnd_result_cache_misses_total", "Inputs that were looked for among the kept results.",
+  counter("attnd_result_cache_misses_total",
+          "Inputs that were looked for among the kept results, and not there.",
           &ModelMetrics::cache_misses_);
 }
 
@@ -247,7 +248,9 @@ std::vector<prometheus::MetricFamily> ScrapedMetrics::Collect() const {
   const ProcessUsage usage = ReadProcessUsage();
   const auto number = [](int64_t value) { return static_cast<double>(value); };
   return {
-      OfQueues("attnd_queue_requests", "Inputs waiting for a worker.", queues, &QueueDepth::jobs),
+      OfQueues("attnd_queue_requests",
+               "Inputs waiting, for a worker or for the result of an equal one.", queues,
+               &QueueDepth::jobs),
       OfQueues("attnd_queue_tokens", "Tokens waiting for a worker.", queues, &QueueDepth::rows),
       OfQueues("attnd_queue_bytes", "Bytes that waiting inputs keep alive.", queues,
                &QueueDepth::bytes),

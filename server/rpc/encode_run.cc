@@ -18,15 +18,22 @@ int64_t Held(const EncodePlan& plan) {
   return bytes;
 }
 
-// Of the whole input: from the first window's beginning to the last one's end.
+// Of the whole input: from the first window's beginning to the last one's end. Windows whose
+// results were kept took no time, unless all were.
 JobTimings Join(std::span<const std::unique_ptr<Job>> jobs) {
   JobTimings all = jobs[0]->timings;
   for (const auto& job : jobs.subspan(1)) {
-    all.started = std::min(all.started, job->timings.started);
-    all.finished = std::max(all.finished, job->timings.finished);
-    all.batch_rows = std::max(all.batch_rows, job->timings.batch_rows);
-    all.shared |= job->timings.shared;
-    all.kept &= job->timings.kept;
+    const JobTimings& one = job->timings;
+    if (one.kept) continue;
+    if (all.kept) {
+      all = one;
+      continue;
+    }
+    all.submitted = std::min(all.submitted, one.submitted);
+    all.started = std::min(all.started, one.started);
+    all.finished = std::max(all.finished, one.finished);
+    all.batch_rows = std::max(all.batch_rows, one.batch_rows);
+    all.shared |= one.shared;
   }
   return all;
 }

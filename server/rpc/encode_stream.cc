@@ -187,8 +187,8 @@ EncodeStreamCall::Action EncodeStreamCall::Decide() const {
   if (finished_) return Action::kNone;
   if (replies && !writing_) return broken_ ? Action::kDrop : Action::kWrite;
   if (MayRead()) return Action::kRead;
-  // With requests of our own being computed, the next that is done makes room.
-  if (parked_ != nullptr && computing_.empty() && !alarm_set_) return Action::kSetAlarm;
+  // The next of our own that is done may make room, and so may others' requests.
+  if (parked_ != nullptr && !alarm_set_) return Action::kSetAlarm;
   // Other requests hold the memory; nobody says when they give it back.
   if (WantsRead() && !alarm_set_) return Action::kSetAlarm;
   return MayFinish() ? Action::kFinish : Action::kNone;

@@ -1,6 +1,7 @@
 #include "server/rpc/jobs_run.h"
 
 #include <numeric>
+#include <utility>
 #include <variant>
 
 #include "core/base/status_macros.h"
@@ -35,18 +36,20 @@ JobsRun::JobsRun(const ServiceContext& service, const ModelContext& model,
       remaining_(waiting_.size()) {
   std::iota(places_.begin(), places_.end(), 0);
   if (!service_.share_identical && service_.cache == nullptr) return;
-  for (const auto& job : waiting_) job->key = ContentKey(TaskOf(*job));
+  for (const auto& job : waiting_) {
+    std::string key = ContentKey(TaskOf(*job));
+    // Models of the same version give the same results under any name.
+    if (service_.cache != nullptr) cache_keys_.push_back(model_.served.info.version + key);
+    if (service_.share_identical) job->key = std::move(key);
+  }
 }
-
-// Models of the same version give the same results under any name.
-std::string JobsRun::CacheKey(const Job& job) const { return model_.served.info.version + job.key; }
 
 void JobsRun::TakeKept() {
   if (service_.cache == nullptr) return;
   size_t kept = 0;
   for (size_t i = 0; i < waiting_.size(); ++i) {
     std::unique_ptr<Job>& job = waiting_[i];
-    const bool found = service_.cache->Find(CacheKey(*job), TaskOf(*job));
+    const bool found = service_.cache->Find(cache_keys_[places_[i]], TaskOf(*job));
     if (found) {
       model_.metrics.RecordLookup(true);
       const Clock::time_point now = Clock::now();
@@ -104,7 +107,7 @@ void JobsRun::JobDone(size_t index, std::unique_ptr<Job> job, const absl::Status
   if (status.ok()) {
     model_.metrics.RecordJob(job->timings);
     if (service_.cache != nullptr && !job->timings.shared) {
-      service_.cache->Insert(CacheKey(*job), TaskOf(*job));
+      service_.cache->Insert(cache_keys_[index], TaskOf(*job));
     }
   }
   {

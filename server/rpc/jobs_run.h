@@ -44,7 +44,6 @@ class JobsRun {
  private:
   // Answers those of the waiting jobs whose results are kept.
   void TakeKept();
-  std::string CacheKey(const Job& job) const;
   void JobDone(size_t index, std::unique_ptr<Job> job, const absl::Status& status);
   // Counts `count` more jobs done; calls `done` after the last. May end this.
   void CountDone(size_t count, const absl::Status& status);
@@ -53,6 +52,8 @@ class JobsRun {
   const ModelContext& model_;
   const int64_t bytes_;
   const HeldBytes held_;
+  // What each computes, by content, where results are kept.
+  std::vector<std::string> cache_keys_;
   // Until they are submitted; and their places.
   std::vector<std::unique_ptr<Job>> waiting_;
   std::vector<size_t> places_;

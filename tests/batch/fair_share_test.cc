@@ -69,6 +69,29 @@ TEST(FairShareTest, OneThatComesAndGoesCannotGetMoreThanItsShare) {
   EXPECT_NEAR(served[0] / served[1], 1, 0.02);
 }
 
+TEST(FairShareTest, AFewDearRowsDoNotMakeANewcomerWait) {
+  // Two workers. Queue 0 begins with three rows that take 30 ms, and goes on with a backlog at 0.3
+  // ms a row, two batches at a time.
+  FairShare share(std::array{1.0, 1.0});
+  share.End(0, 3, share.Begin(0, 3), 0.03);
+  constexpr int32_t kRows = 2048;
+  constexpr double kSeconds = kRows * 0.0003;
+  double open = share.Begin(0, kRows);
+  share.Arrive(1);
+  int served[2] = {};
+  double charged[2] = {open, 0};
+  int running[2] = {0, -1};  // What each worker serves.
+  for (int i = 0; i < 40; ++i) {
+    const int worker = (i + 1) % 2;
+    if (running[worker] >= 0) share.End(running[worker], kRows, charged[worker], kSeconds);
+    running[worker] = share.Order().front();
+    charged[worker] = share.Begin(running[worker], kRows);
+    ++served[running[worker]];
+  }
+  EXPECT_NEAR(served[0], 20, 2);
+  EXPECT_NEAR(served[1], 20, 2);
+}
+
 TEST(FairShareTest, EqualsTakeTurns) {
   FairShare share(std::array{1.0, 1.0, 1.0});
   std::vector<int> turns;

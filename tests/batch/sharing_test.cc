@@ -70,15 +70,15 @@ class SharingTest : public ::testing::Test {
       };
       jobs.push_back(std::move(job));
     }
-    return queue_.Submit(jobs, now_);
+    return queue_->Submit(jobs, now_);
   }
   size_t Take() {
-    queue_.Take(now_, 1, batch_, finished_);
+    queue_->Take(now_, 1, batch_, finished_);
     return batch_.jobs.size();
   }
   void Complete(const absl::Status& status = absl::OkStatus()) {
     Compute(batch_);
-    queue_.Complete(status, now_, batch_, finished_);
+    queue_->Complete(status, now_, batch_, finished_);
   }
   std::vector<std::string> Log() {
     CallDone(finished_);
@@ -86,7 +86,7 @@ class SharingTest : public ::testing::Test {
   }
 
   Clock::time_point now_ = kStart;
-  Queue queue_{kBatch, kQueue};
+  std::unique_ptr<Queue> queue_ = std::make_unique<Queue>(kBatch, kQueue);
   Batch batch_;
   std::vector<Finished> finished_;
   std::vector<std::string> log_;
@@ -95,14 +95,14 @@ class SharingTest : public ::testing::Test {
 
 TEST_F(SharingTest, EqualJobsAreComputedOnce) {
   ASSERT_TRUE(Submit({{"a"}, {"a"}, {"b"}}).ok());
-  EXPECT_EQ(queue_.depth().rows, 20);
-  EXPECT_EQ(queue_.depth().jobs, 3);
-  EXPECT_EQ(queue_.depth().bytes, 30);
+  EXPECT_EQ(queue_->depth().rows, 20);
+  EXPECT_EQ(queue_->depth().jobs, 3);
+  EXPECT_EQ(queue_->depth().bytes, 30);
   EXPECT_EQ(Take(), 2u);
   Complete();
   EXPECT_THAT(Log(), ElementsAre("1 OK shared", "0 OK", "2 OK"));
-  EXPECT_EQ(queue_.depth().jobs, 0);
-  EXPECT_EQ(queue_.depth().bytes, 0);
+  EXPECT_EQ(queue_->depth().jobs, 0);
+  EXPECT_EQ(queue_->depth().bytes, 0);
 }
 
 TEST_F(SharingTest, OneThatComesWhileItsLikeRunsIsAnsweredWithIt) {
@@ -110,8 +110,8 @@ TEST_F(SharingTest, OneThatComesWhileItsLikeRunsIsAnsweredWithIt) {
   EXPECT_EQ(Take(), 1u);
   now_ += milliseconds(5);
   ASSERT_TRUE(Submit({{"a"}}).ok());
-  EXPECT_TRUE(queue_.empty());
-  EXPECT_EQ(queue_.depth().jobs, 1);
+  EXPECT_TRUE(queue_->empty());
+  EXPECT_EQ(queue_->depth().jobs, 1);
   Complete();
   EXPECT_THAT(Log(), ElementsAre("1 OK shared", "0 OK"));
   // From then on it is computed anew.
@@ -132,13 +132,13 @@ TEST_F(SharingTest, JobsWithoutAKeyAreComputedEachByItself) {
     jobs.back()->rows = 1;
     jobs.back()->done = [](std::unique_ptr<Job>, const absl::Status&) {};
   }
-  ASSERT_TRUE(queue_.Submit(jobs, now_).ok());
+  ASSERT_TRUE(queue_->Submit(jobs, now_).ok());
   EXPECT_EQ(Take(), 2u);
 }
 
 TEST_F(SharingTest, TheBoundsCountJobsAndBytesOfAllButRowsOnce) {
   ASSERT_TRUE(Submit({{"a"}, {"a"}, {"a"}, {"a"}}).ok());
-  EXPECT_EQ(queue_.depth().rows, 10);
+  EXPECT_EQ(queue_->depth().rows, 10);
   EXPECT_EQ(Submit({{"a"}, {"a"}}).code(), StatusCode::kResourceExhausted);
   EXPECT_EQ(Submit({{.key = "a", .bytes = 961}}).code(), StatusCode::kResourceExhausted);
   EXPECT_TRUE(Submit({{"a"}}).ok());
@@ -148,10 +148,10 @@ TEST_F(SharingTest, WhenTheFirstIsCancelledTheNextTakesItsPlace) {
   auto cancelled = std::make_shared<std::atomic<bool>>(false);
   ASSERT_TRUE(Submit({{.key = "a", .cancelled = cancelled}, {"b"}, {"a"}, {"a"}}).ok());
   *cancelled = true;
-  queue_.ReapCancelled(finished_);
+  queue_->ReapCancelled(finished_);
   EXPECT_THAT(Log(), ElementsAre("0 CANCELLED"));
-  EXPECT_EQ(queue_.depth().rows, 20);
-  EXPECT_EQ(queue_.depth().jobs, 3);
+  EXPECT_EQ(queue_->depth().rows, 20);
+  EXPECT_EQ(queue_->depth().jobs, 3);
   EXPECT_EQ(Take(), 2u);
   EXPECT_EQ(batch_.jobs[0]->key, "a");
   Complete();
@@ -173,14 +173,25 @@ TEST_F(SharingTest, OneThatDiesLeavesTheOthersAlone) {
   EXPECT_EQ(Take(), 1u);
   ASSERT_TRUE(Submit({{.key = "a", .deadline = now_ + milliseconds(1)}}).ok());
   *cancelled = true;
-  queue_.ReapCancelled(finished_);
+  queue_->ReapCancelled(finished_);
   EXPECT_THAT(Log(), ElementsAre("1 CANCELLED"));
   now_ += milliseconds(1);
   Batch none;
-  queue_.Take(now_, 1, none, finished_);
+  queue_->Take(now_, 1, none, finished_);
   EXPECT_THAT(Log(), ElementsAre("3 DEADLINE_EXCEEDED"));
   Complete();
   EXPECT_THAT(Log(), ElementsAre("2 OK shared", "0 OK"));
+}
+
+TEST_F(SharingTest, ABatchThatWaitsForCompanyLeavesInTimeForASharer) {
+  queue_ = std::make_unique<Queue>(
+      BatchLimits{.rows_max = 100, .sequences_max = 4, .delay_max = milliseconds(100)}, kQueue);
+  ASSERT_TRUE(Submit({{"a"}}).ok());
+  EXPECT_EQ(Take(), 0u);
+  ASSERT_TRUE(Submit({{.key = "a", .deadline = now_ + milliseconds(50)}}).ok());
+  EXPECT_EQ(Take(), 1u);
+  Complete();
+  EXPECT_THAT(Log(), ElementsAre("1 OK shared", "0 OK"));
 }
 
 TEST_F(SharingTest, AFailureAndAnEndAreForAll) {
@@ -189,9 +200,9 @@ TEST_F(SharingTest, AFailureAndAnEndAreForAll) {
   Complete(absl::DataLossError("as planned"));
   EXPECT_THAT(Log(), UnorderedElementsAre("0 INTERNAL", "1 INTERNAL"));
   ASSERT_TRUE(Submit({{"a"}, {"a"}}).ok());
-  queue_.Abandon(finished_);
+  queue_->Abandon(finished_);
   EXPECT_THAT(Log(), UnorderedElementsAre("2 UNAVAILABLE", "3 UNAVAILABLE"));
-  EXPECT_EQ(queue_.depth().jobs, 0);
+  EXPECT_EQ(queue_->depth().jobs, 0);
 }
 
 // A life of the queue in which keys are few. Every answer is what the job alone deserves.

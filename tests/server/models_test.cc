@@ -197,6 +197,8 @@ TEST(SharingTest, EqualInputsInFlightAreComputedOnceUnlessTurnedOff) {
   EXPECT_EQ(ComputedOfSix(config, TextRequest("a b c")), 1);
   config.share_identical = false;
   EXPECT_EQ(ComputedOfSix(config, TextRequest("a b c")), 6);
+  config.result_cache_bytes = 1 << 20;  // Keeping results is another thing.
+  EXPECT_EQ(ComputedOfSix(config, TextRequest("a b c")), 6);
 }
 
 TEST(SharingTest, InputsOfOneRequestAreSharedToo) {
@@ -278,6 +280,26 @@ TEST(CacheTest, AStreamUsesItAndPartOfARequestMayBeKept) {
   stream->WritesDone();
   EXPECT_TRUE(stream->Finish().ok());
   EXPECT_EQ(server.model().computed(), 2);
+}
+
+TEST(CacheTest, WindowsOfWhichSomeAreKeptHaveTheTimesOfTheOthers) {
+  Config config = WithMetrics();
+  config.result_cache_bytes = 1 << 20;
+  TestServer server(config);
+  v1::EncodeRequest request = TextRequest("a b c d e f");
+  auto& windows = *request.mutable_options()->mutable_windows();
+  windows.set_length(6);  // Four besides the special tokens.
+  windows.set_stride(4);
+  ASSERT_TRUE(Encode(server, request).ok());
+  request.mutable_inputs(0)->set_text("a b c d x y");
+  v1::EncodeResponse response;
+  ASSERT_TRUE(Encode(server, request, &response).ok());
+  EXPECT_EQ(server.model().computed(), 3);
+  const v1::Timings& timings = response.encodings(0).timings();
+  EXPECT_FALSE(timings.kept());
+  EXPECT_GE(timings.queue_seconds(), 0);
+  EXPECT_GE(timings.compute_seconds(), 0);
+  EXPECT_GT(timings.batch_tokens(), 0);
 }
 
 TEST(CacheTest, ItIsOffUnlessAskedFor) {

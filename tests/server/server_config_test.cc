@@ -89,9 +89,9 @@ TEST(ConfigTest, AModelMayHaveAName) {
 }
 
 TEST(ConfigTest, ModelsHaveNamesWeightsAndQueuesOfTheirOwn) {
-  const auto result = Read({"--model", "a=/x", "--model", "/y/b", "--model-weight", "b=2.5",
-                            "--model-queue-tokens", "b=5000", "--model-queue-requests=a=7",
-                            "--model-queue-bytes", "a=2000000"});
+  const auto result =
+      Read({"--model", "a=/x", "--model", "/y/b", "--model-weight", "b=2.5", "--model-queue-tokens",
+            "b=5000", "--model-queue-requests=a=7", "--model-queue-bytes", "a=2000000"});
   const auto& config = std::get<Config>(result);
   ASSERT_EQ(config.models.size(), 2u);
   const ModelSource &a = config.models[0], &b = config.models[1];
@@ -117,6 +117,8 @@ TEST(ConfigTest, WhatIsWrongWithAModelsFlagsIsNamed) {
   for (const char* wrong : {"mini=0", "mini=101", "mini=x", "mini=", "mini=nan"}) {
     ExpectRefused({"--model-weight", wrong}, "--model-weight");
   }
+  ExpectRefused({"--model-weight", "mini=1", "--model-weight", "mini=2"}, "not the first");
+  ExpectRefused({"--model-weight", "mini=1", "--model-weight", ""}, "--model-weight: \"\"");
   ExpectRefused({"--model-queue-tokens", "mini=15"}, "NAME=16 to 16777216");
   ExpectRefused({"--model-queue-tokens", "mini=1024"}, "below --batch-tokens 4096");
   ExpectRefused({"--model-queue-requests", "mini=0"}, "--model-queue-requests");
@@ -142,6 +144,15 @@ TEST(ConfigTest, SharingIsOnAndKeepingOffUntilSaidOtherwise) {
   EXPECT_EQ(Good({}).result_cache_bytes, 0);
   EXPECT_FALSE(Good({"--no-share-identical"}).share_identical);
   EXPECT_FALSE(Good({"--share-identical=false"}).share_identical);
+  setenv("ATTND_SHARE_IDENTICAL", "true", 1);
+  EXPECT_FALSE(Good({"--no-share-identical"}).share_identical);
+  setenv("ATTND_SHARE_IDENTICAL", "false", 1);
+  EXPECT_FALSE(Good({}).share_identical);
+  EXPECT_TRUE(Good({"--share-identical"}).share_identical);
+  unsetenv("ATTND_SHARE_IDENTICAL");
+  // What --check-config prints is what holds.
+  const auto printed = Read({"--model", "/models/mini", "--check-config"});
+  EXPECT_THAT(std::get<ConfigCheck>(printed).text, HasSubstr("share-identical=true"));
   EXPECT_EQ(Good({"--result-cache-bytes", "1000"}).result_cache_bytes, 1000);
 }
 
