@@ -66,7 +66,7 @@ show() {
     "Attention weighs every word against every other." \
     "The invoice is due on Friday."
   say "" "== latency, from $metrics"
-  curl --silent --show-error --fail "$metrics" | grep -E '^attnd_[a-z_]*seconds_(sum|count)'
+  curl --silent --show-error --fail "$metrics" | grep -E '^attnd_[a-z_]*seconds_(sum|count)' | grep -v ' 0$'
 }
 
 main() {
