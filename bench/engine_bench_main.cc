@@ -1,7 +1,7 @@
 // Forward passes through the engine that serves, on seeded random weights of a known shape, beside
 // the roof of the machine in the same run. Prints a table in Markdown.
 //
-//   engine_bench [--model minilm|bert-base] [--workers N] [--repeats N]
+//   engine_bench [--model minilm|bert-base] [--workers N] [--repeats N] [--split-rows N]
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -29,6 +29,7 @@ struct Arguments {
   std::string model = "minilm";
   int workers = 2;
   int repeats = 7;
+  int split_rows = Engine::Options().split_rows;
 };
 
 Arguments Parse(int argc, char** argv) {
@@ -38,6 +39,7 @@ Arguments Parse(int argc, char** argv) {
     if (name == "--model") arguments.model = argv[i + 1];
     if (name == "--workers") arguments.workers = std::atoi(argv[i + 1]);
     if (name == "--repeats") arguments.repeats = std::atoi(argv[i + 1]);
+    if (name == "--split-rows") arguments.split_rows = std::atoi(argv[i + 1]);
   }
   return arguments;
 }
@@ -100,6 +102,7 @@ void Run(const Arguments& arguments) {
   const auto encoder = RandomEncoder(shape);
   Engine::Options options;
   options.workers = arguments.workers;
+  options.split_rows = arguments.split_rows;
   Engine::Lane lane;
   lane.queue = {.rows_max = 1 << 24, .jobs_max = 1 << 20, .bytes_max = int64_t{1} << 40};
   lane.executors = ModelExecutors(*encoder);

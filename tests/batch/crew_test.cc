@@ -93,7 +93,8 @@ TEST(CrewTest, EveryPartRunsOnceHoweverHelpersComeAndGo) {
     });
   }
   std::atomic<int64_t> by_helpers = 0;
-  for (int batch = 0; batch < kBatches; ++batch) {
+  // As long as it takes the threads to start.
+  for (int batch = 0; batch < kBatches || by_helpers == 0; ++batch) {
     crew.Open(1 + kHelpers);
     for (int phase = 0; phase < 20; ++phase) {
       const int64_t count = 1 + (batch * 7 + phase * 3) % 40;
@@ -109,7 +110,6 @@ TEST(CrewTest, EveryPartRunsOnceHoweverHelpersComeAndGo) {
   }
   end = true;
   for (std::thread& helper : helpers) helper.join();
-  EXPECT_GT(by_helpers, 0);
 }
 
 }  // namespace
