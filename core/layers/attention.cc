@@ -14,6 +14,7 @@ namespace {
 // least (1 MiB), which leaves room for the queries, keys and values.
 constexpr int64_t kScoresBytesMax = 256 << 10;
 constexpr int64_t kTileQueriesMin = 16;
+constexpr int64_t kGroupsMin = 4;
 // What a primitive may want of its own; checked when it is made.
 constexpr size_t kScratchpadBytesMax = 4 << 20;
 
@@ -38,9 +39,11 @@ int64_t TileQueriesInWindow(int64_t window) {
   return queries;
 }
 
-// Heads a call: the largest divisor of `heads` whose scores fit.
+// Heads a call: all if their scores fit, else the largest divisor of `heads` whose scores do and
+// that makes at least four groups, so that two or four workers can share them evenly.
 int64_t GroupHeads(int64_t heads, int64_t scores) {
-  int64_t group = heads;
+  if (heads * scores * kFloatBytes <= kScoresBytesMax) return heads;
+  int64_t group = std::max<int64_t>(1, heads / kGroupsMin);
   while (group > 1 && (heads % group != 0 || group * scores * kFloatBytes > kScoresBytesMax))
     --group;
   return group;
