@@ -26,7 +26,9 @@ class Server:
     def __init__(self, build, model, extra=()):
         self.target = f"127.0.0.1:{free_port()}"
         self.attnctl = f"{build}/client/attnctl"
-        command = [f"{build}/server/attnd", "--model", model, "--listen", self.target, "--metrics-listen", "", *extra]
+        command = [f"{build}/server/attnd", "--model", model, "--listen", self.target, "--metrics-listen", ""]
+        # The load repeats its texts: sharing equal ones would measure something else.
+        command += ["--no-share-identical", *extra]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def first_answer(self):
