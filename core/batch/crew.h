@@ -19,7 +19,7 @@ namespace attnd {
 class Crew {
  public:
   using Part = absl::FunctionRef<void(int64_t index, int member)>;
-  // Parts of one For.
+  // Parts of one For that helpers share; of more, the lead runs all.
   static constexpr int64_t kPartsMax = (1 << 20) - 1;
 
   // `lead` is how the lead is called in parts.

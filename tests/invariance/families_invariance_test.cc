@@ -284,7 +284,7 @@ TEST(ModelsInvarianceTest, NoBitDependsOnTheOtherModelsOfTheProcess) {
                      .weight = Pick(random, 1, 4) / 2.0,
                      .executors = ModelExecutors(model.encoder())});
   }
-  Engine engine({.workers = 2}, std::move(lanes));
+  Engine engine({.workers = 2, .split_rows = 8}, std::move(lanes));
   ASSERT_TRUE(engine.status().ok()) << engine.status();
   int64_t shared = 0, different = 0;
   for (int round = 0; round < kRounds; ++round) {

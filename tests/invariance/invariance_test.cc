@@ -86,7 +86,8 @@ class Subject {
         return std::make_unique<BatchDependentExecutor>(encoder, worker, workspaces);
       };
     }
-    engine_ = std::make_unique<Engine>(Engine::Options{.workers = workers}, std::move(lane));
+    engine_ = std::make_unique<Engine>(Engine::Options{.workers = workers, .split_rows = 8},
+                                       std::move(lane));
   }
 
   // Lengths ascend.
