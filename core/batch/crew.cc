@@ -7,8 +7,8 @@
 namespace attnd {
 namespace {
 
-// About 30 us of pauses on current cores: longer than what lies between two phases of a layer,
-// shorter than sleeping and being woken. Every so often the CPU is offered to others.
+// 10 to 30 us of pauses, by the core: longer than what lies between two phases of a layer, shorter
+// than sleeping and being woken. Every so often the CPU is offered to others.
 constexpr int kSpins = 600;
 constexpr int kSpinsBetweenYields = 100;
 

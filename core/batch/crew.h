@@ -34,8 +34,8 @@ class Crew {
   // on; returns when all have. Throws what a part threw. Without helpers, it is a loop.
   void For(int64_t count, Part part);
 
-  // For a helper, known as `member`: takes parts until the crew is closed, or, between parts, until
-  // `leave` is set.
+  // For a helper, known as `member`: takes parts until the crew is closed or, when it finds none to
+  // take, `leave` is set. One that has gone to sleep looks again with the next phase.
   void Help(int member, const std::atomic<bool>& leave);
 
  private:

@@ -112,7 +112,7 @@ class Engine::Impl {
   // By worker: itself and those that may help it, and how many more of them its batch wants now.
   std::vector<std::unique_ptr<Crew>> crews_;
   std::vector<int> wanted_ ABSL_GUARDED_BY(mutex_);
-  // Whether a queue holds a job, for helpers to look at between parts.
+  // Whether a queue holds a job, for helpers that find no part to take.
   std::atomic<bool> waiting_ = false;
   int ready_ ABSL_GUARDED_BY(mutex_) = 0;  // Workers that have tried to make their executor.
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;
