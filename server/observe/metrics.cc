@@ -112,8 +112,7 @@ Metrics::Metrics(const std::vector<std::string>& models)
       models_(names_.size()) {
   prometheus::Registry& r = *registry_;
   AddRequests();
-  AddJobs();
-  AddBatches();
+  AddInputsAndBatches();
   AddByCode(BuildCounter()
                 .Name("attnd_streams_total")
                 .Help("EncodeStream calls ended, by status code.")
@@ -158,55 +157,44 @@ void Metrics::AddRequests() {
   }
 }
 
-void Metrics::AddJobs() {
-  const auto histogram = [&](const char* name, const char* help, auto member) {
-    auto& family = BuildHistogram().Name(name).Help(help).Register(*registry_);
-    for (size_t lane = 0; lane < names_.size(); ++lane) {
-      models_[lane].*member = &family.Add({{"model", names_[lane]}}, SecondsBuckets());
-    }
-  };
-  const auto counter = [&](const char* name, const char* help, auto member) {
-    auto& family = BuildCounter().Name(name).Help(help).Register(*registry_);
-    for (size_t lane = 0; lane < names_.size(); ++lane) {
-      models_[lane].*member = &family.Add({{"model", names_[lane]}});
-    }
-  };
-  histogram("attnd_tokenize_duration_seconds", "Checking and tokenizing one input.",
-            &ModelMetrics::tokenize_seconds_);
-  histogram("attnd_queue_duration_seconds", "One input's wait for a worker.",
-            &ModelMetrics::queue_seconds_);
-  histogram("attnd_compute_duration_seconds", "One input's time with a worker.",
-            &ModelMetrics::compute_seconds_);
-  counter("attnd_inputs_shared_total",
-          "Inputs that were computed with an equal one that was in flight.",
-          &ModelMetrics::shared_);
-  counter("attnd_result_cache_hits_total", "Inputs whose result was kept from before.",
-          &ModelMetrics::cache_hits_);
-  counter("attnd_result_cache_misses_total",
-          "Inputs that were looked for among the kept results, and not there.",
-          &ModelMetrics::cache_misses_);
+void Metrics::AddHistogram(const char* name, const char* help, const Buckets& buckets,
+                           Histogram* ModelMetrics::*member) {
+  auto& family = BuildHistogram().Name(name).Help(help).Register(*registry_);
+  for (size_t lane = 0; lane < names_.size(); ++lane) {
+    models_[lane].*member = &family.Add({{"model", names_[lane]}}, buckets);
+  }
 }
 
-void Metrics::AddBatches() {
-  const auto histogram = [&](const char* name, const char* help, auto member, Buckets buckets) {
-    auto& family = BuildHistogram().Name(name).Help(help).Register(*registry_);
-    for (size_t lane = 0; lane < names_.size(); ++lane) {
-      models_[lane].*member = &family.Add({{"model", names_[lane]}}, buckets);
-    }
-  };
-  histogram("attnd_batch_compute_duration_seconds", "The engine's time for one batch.",
-            &ModelMetrics::batch_compute_seconds_, SecondsBuckets());
-  histogram("attnd_batch_tokens", "Tokens in a batch.", &ModelMetrics::batch_tokens_,
-            CountBuckets(65'536));
-  histogram("attnd_batch_sequences", "Inputs in a batch.", &ModelMetrics::batch_sequences_,
-            CountBuckets(1024));
-  auto& failed = BuildCounter()
-                     .Name("attnd_batches_failed_total")
-                     .Help("Batches that failed; the log says why.")
-                     .Register(*registry_);
+void Metrics::AddCounter(const char* name, const char* help, Counter* ModelMetrics::*member) {
+  auto& family = BuildCounter().Name(name).Help(help).Register(*registry_);
   for (size_t lane = 0; lane < names_.size(); ++lane) {
-    models_[lane].batches_failed_ = &failed.Add({{"model", names_[lane]}});
+    models_[lane].*member = &family.Add({{"model", names_[lane]}});
   }
+}
+
+void Metrics::AddInputsAndBatches() {
+  AddHistogram("attnd_tokenize_duration_seconds", "Checking and tokenizing one input.",
+               SecondsBuckets(), &ModelMetrics::tokenize_seconds_);
+  AddHistogram("attnd_queue_duration_seconds", "One input's wait for a worker.", SecondsBuckets(),
+               &ModelMetrics::queue_seconds_);
+  AddHistogram("attnd_compute_duration_seconds", "One input's time with a worker.",
+               SecondsBuckets(), &ModelMetrics::compute_seconds_);
+  AddCounter("attnd_inputs_shared_total",
+             "Inputs that were computed with an equal one that was in flight.",
+             &ModelMetrics::shared_);
+  AddCounter("attnd_result_cache_hits_total", "Inputs whose result was kept from before.",
+             &ModelMetrics::cache_hits_);
+  AddCounter("attnd_result_cache_misses_total",
+             "Inputs that were looked for among the kept results, and not there.",
+             &ModelMetrics::cache_misses_);
+  AddHistogram("attnd_batch_compute_duration_seconds", "The engine's time for one batch.",
+               SecondsBuckets(), &ModelMetrics::batch_compute_seconds_);
+  AddHistogram("attnd_batch_tokens", "Tokens in a batch.", CountBuckets(65'536),
+               &ModelMetrics::batch_tokens_);
+  AddHistogram("attnd_batch_sequences", "Inputs in a batch.", CountBuckets(1024),
+               &ModelMetrics::batch_sequences_);
+  AddCounter("attnd_batches_failed_total", "Batches that failed; the log says why.",
+             &ModelMetrics::batches_failed_);
 }
 
 void Metrics::RequestStarted() { in_flight_->Increment(); }

@@ -101,8 +101,11 @@ class Metrics {
   using CodeCounters = ModelMetrics::CodeCounters;
 
   void AddRequests();
-  void AddJobs();
-  void AddBatches();
+  void AddInputsAndBatches();
+  // One series a lane.
+  void AddHistogram(const char* name, const char* help, const std::vector<double>& buckets,
+                    prometheus::Histogram* ModelMetrics::*member);
+  void AddCounter(const char* name, const char* help, prometheus::Counter* ModelMetrics::*member);
 
   std::shared_ptr<prometheus::Registry> registry_;
   const std::vector<std::string> names_;  // By lane.
