@@ -104,6 +104,8 @@ class Server:
                 str(plan.threads),
                 "--shutdown-delay",
                 "0",
+                # The load repeats its texts; the reference servers compute each.
+                "--no-share-identical",
                 "--queue-requests",
                 str(QUEUE_REQUESTS),
                 "--queue-tokens",
