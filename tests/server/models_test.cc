@@ -18,7 +18,6 @@ using testing::IdsRequest;
 using testing::PendingEncode;
 using testing::ReasonIn;
 using testing::Scrape;
-using testing::StubExecutor;
 using testing::StubModel;
 using testing::TestServer;
 using testing::TextRequest;
@@ -34,11 +33,11 @@ class TwoModels {
  public:
   explicit TwoModels(const Config& config = WithMetrics(), int64_t second_queue_requests = 1024)
       : server_(config, {}, [&](std::vector<ModelEntry>& models) {
-          ModelEntry second{.model = models[0].model, .limits = models[0].limits, .weight = 2};
+          ModelEntry second = testing::StubEntry(models[0].model, second_, models[0].limits);
+          second.weight = 2;
           second.model.name = "second";
           second.model.info.version = "v2";
           second.limits.queue_requests = second_queue_requests;
-          second.executors = [this](int) { return std::make_unique<StubExecutor>(second_); };
           models.push_back(std::move(second));
         }) {
     second_.set_numbers({.column_step = 0.5f});

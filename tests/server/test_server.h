@@ -28,6 +28,14 @@
 
 namespace attnd::testing {
 
+// What Server::Start is given to serve `served`, computed by `model`, which must outlive the
+// server.
+inline ModelEntry StubEntry(ServedModel served, StubModel& model, const Limits& limits) {
+  return {.model = std::move(served),
+          .executors = [&model](int) { return std::make_unique<StubExecutor>(model); },
+          .limits = limits};
+}
+
 // A server on a port of the system's choice, with the stub behind it, and a channel to it.
 class TestServer {
  public:
@@ -52,9 +60,7 @@ class TestServer {
     if (change) change(served_);
     served_.size_outputs = [info = served_.info](EncodeTask& task) { SizeStubOutputs(info, task); };
     std::vector<ModelEntry> models;
-    models.push_back({.model = served_,
-                      .executors = [this](int) { return std::make_unique<StubExecutor>(model_); },
-                      .limits = config.limits});
+    models.push_back(StubEntry(served_, model_, config.limits));
     if (more) more(models);
     auto server =
         Server::Start(config, std::move(models), MakeLogger(LogFormat::kText, config.log_level));
