@@ -2,6 +2,8 @@
 
 #include <sched.h>
 
+#include <algorithm>
+#include <chrono>
 #include <utility>
 
 namespace attnd {
@@ -22,44 +24,46 @@ void Pause(int spin) {
 
 }  // namespace
 
-void Crew::Open(int size) {
-  size_ = size;
-  // Nothing to claim yet.
-  if (size_ > 1) Publish(1, 1);
+void Crew::Open(int expected) {
+  open_ = true;
+  expected_ = expected;
+  Publish(1, 1);  // Nothing to claim yet.
 }
 
 void Crew::Close() {
-  if (size_ > 1) Publish(0, 0);
-  size_ = 1;
+  if (open_) Publish(0, 0);
+  open_ = false;
+  expected_ = 0;
 }
+
+int Crew::size() const { return 1 + std::max(expected_, helpers_.load(std::memory_order_relaxed)); }
 
 void Crew::Publish(int64_t count, int64_t index) {
   ++phase_;
   state_.store(
       phase_ << (2 * kBits) | static_cast<uint64_t>(count) << kBits | static_cast<uint64_t>(index),
       std::memory_order_release);
-  state_.notify_all();
+  Ring();
+}
+
+void Crew::Ring() {
+  bell_.fetch_add(1, std::memory_order_release);
+  bell_.notify_all();
 }
 
 void Crew::For(int64_t count, Part part) {
   // More parts than the state can count are no reason to end: a model's config decides how many.
-  if (size_ == 1 || count <= 1 || count > kPartsMax) {
+  if (!open_ || count <= 1 || count > kPartsMax) {
     for (int64_t index = 0; index < count; ++index) part(index, lead_);
     return;
   }
+  expected_ = 0;
   part_ = &part;
-  left_.store(count, std::memory_order_relaxed);
+  left_.store(static_cast<int32_t>(count), std::memory_order_relaxed);
   Publish(count, 0);
-  Work(lead_);
-  int64_t left = left_.load(std::memory_order_acquire);
-  for (int spin = 0; left > 0; ++spin) {
-    if (spin < kSpins) {
-      Pause(spin);
-    } else {
-      left_.wait(left, std::memory_order_acquire);
-    }
-    left = left_.load(std::memory_order_acquire);
+  while (TryPart(state_.load(std::memory_order_acquire), lead_)) {
   }
+  WaitForParts();
   std::exception_ptr thrown;
   {
     MutexLock lock(mutex_);
@@ -68,33 +72,54 @@ void Crew::For(int64_t count, Part part) {
   if (thrown) std::rethrow_exception(thrown);
 }
 
-void Crew::Help(int member, const std::atomic<bool>& leave) {
-  for (int spin = 0;; ++spin) {
-    uint64_t state = state_.load(std::memory_order_acquire);
-    if (CountOf(state) == 0) return;
-    if (IndexOf(state) < CountOf(state)) {
-      Work(member);
-      spin = 0;
-      continue;
-    }
-    if (leave.load(std::memory_order_relaxed)) return;
+// For those that helpers have.
+void Crew::WaitForParts() {
+  int32_t left = left_.load(std::memory_order_acquire);
+  for (int spin = 0; left > 0; ++spin) {
     if (spin < kSpins) {
       Pause(spin);
     } else {
-      state_.wait(state, std::memory_order_acquire);
-      spin = 0;
+      left_.wait(left, std::memory_order_acquire);
     }
+    left = left_.load(std::memory_order_acquire);
   }
 }
 
-void Crew::Work(int member) {
-  uint64_t state = state_.load(std::memory_order_acquire);
-  while (IndexOf(state) < CountOf(state)) {
-    // Whoever holds a part keeps the phase from ending, and with it `part_` as it is.
-    if (!state_.compare_exchange_weak(state, state + 1, std::memory_order_acq_rel)) continue;
-    RunPart(IndexOf(state), member);
-    state = state_.load(std::memory_order_acquire);
+double Crew::Help(int member, absl::FunctionRef<bool()> leave) {
+  using Seconds = std::chrono::duration<double>;
+  helpers_.fetch_add(1, std::memory_order_relaxed);
+  Seconds busy(0);
+  for (int spin = 0;; ++spin) {
+    // Before all that is looked at, so that whatever changes behind it ends the sleep.
+    const int32_t bell = bell_.load(std::memory_order_acquire);
+    const uint64_t state = state_.load(std::memory_order_acquire);
+    if (CountOf(state) == 0 || leave()) break;
+    if (HasPart(state)) {
+      const auto began = std::chrono::steady_clock::now();
+      if (TryPart(state, member)) busy += std::chrono::steady_clock::now() - began;
+      spin = 0;
+    } else if (spin < kSpins) {
+      Pause(spin);
+    } else {
+      bell_.wait(bell, std::memory_order_acquire);
+      spin = 0;
+    }
   }
+  helpers_.fetch_sub(1, std::memory_order_relaxed);
+  return busy.count();
+}
+
+bool Crew::TryPart(uint64_t state, int member) {
+  const uint64_t phase = state >> kBits;
+  // Whoever holds a part keeps the phase from ending, and with it `part_` as it is.
+  while (state >> kBits == phase && HasPart(state)) {
+    if (state_.compare_exchange_weak(state, state + 1, std::memory_order_acq_rel,
+                                     std::memory_order_acquire)) {
+      RunPart(IndexOf(state), member);
+      return true;
+    }
+  }
+  return false;
 }
 
 void Crew::RunPart(int64_t index, int member) {

@@ -25,18 +25,23 @@ class Crew {
   // `lead` is how the lead is called in parts.
   explicit Crew(int lead) : lead_(lead) {}
 
-  // For the lead. From Open to Close helpers stay; `size` is how many members there may be, the
-  // lead among them.
-  void Open(int size);
+  // For the lead. From Open to Close helpers may come. `expected` is how many are on their way:
+  // the first For of several parts cuts them for those.
+  void Open(int expected);
   void Close();
-  int size() const { return size_; }
+  // How many members there are at this moment, or will be at any; the lead is one. A hint, for what
+  // is to be cut into parts.
+  int size() const;
   // Calls `part` once for each index in [0, count), each with the number of the member that it runs
-  // on; returns when all have. Throws what a part threw. Without helpers, it is a loop.
+  // on; returns when all have. Throws what a part threw. While closed, it is a loop.
   void For(int64_t count, Part part);
 
-  // For a helper, known as `member`: takes parts until the crew is closed or, when it finds none to
-  // take, `leave` is set. One that has gone to sleep looks again with the next phase.
-  void Help(int member, const std::atomic<bool>& leave);
+  // For a helper, known as `member`: takes parts until the crew is closed or `leave` says so. It is
+  // asked before each part, and by one that sleeps after each phase and each Ring. Returns the
+  // seconds spent in parts.
+  double Help(int member, absl::FunctionRef<bool()> leave);
+  // Has helpers ask `leave` soon: what it reads must be written before.
+  void Ring();
 
  private:
   // The phase's number, its count of parts and the next one to claim, in one word, so that a claim
@@ -45,18 +50,29 @@ class Crew {
   static constexpr uint64_t kMask = (uint64_t{1} << kBits) - 1;
   static int64_t IndexOf(uint64_t state) { return static_cast<int64_t>(state & kMask); }
   static int64_t CountOf(uint64_t state) { return static_cast<int64_t>((state >> kBits) & kMask); }
+  static bool HasPart(uint64_t state) { return IndexOf(state) < CountOf(state); }
   // Begins the next phase.
   void Publish(int64_t count, int64_t index);
-  // Claims and runs parts while there are any.
-  void Work(int member);
+  // Claims a part of the phase that `state` shows, if there is one left, and runs it.
+  bool TryPart(uint64_t state, int member);
   void RunPart(int64_t index, int member);
+  void WaitForParts();
 
   const int lead_;
-  int size_ = 1;
-  uint64_t phase_ = 0;  // The lead's.
-  std::atomic<uint64_t> state_ = 0;
-  std::atomic<int64_t> left_ = 0;  // Parts of the phase that have not returned.
-  const Part* part_ = nullptr;     // Read only by who has claimed a part.
+  // The lead's.
+  bool open_ = false;
+  int expected_ = 0;
+  uint64_t phase_ = 0;
+
+  // Each is written by many: on a cache line of its own.
+  alignas(64) std::atomic<uint64_t> state_ = 0;
+  // 32 bits, for what is slept on: others' sleepers are not woken with it.
+  alignas(64) std::atomic<int32_t> left_ = 0;  // Parts of the phase that have not returned.
+  // Rung for each phase and by Ring: what helpers sleep on.
+  alignas(64) std::atomic<int32_t> bell_ = 0;
+  std::atomic<int> helpers_ = 0;  // Inside Help.
+
+  alignas(64) const Part* part_ = nullptr;  // Read only by who has claimed a part.
   Mutex mutex_;
   std::exception_ptr thrown_ ABSL_GUARDED_BY(mutex_);
 };

@@ -12,6 +12,7 @@
 #include "core/base/mutex.h"
 #include "core/batch/crew.h"
 #include "core/batch/fair_share.h"
+#include "core/batch/helpers.h"
 #include "core/batch/queue.h"
 
 namespace attnd {
@@ -68,8 +69,10 @@ class Engine::Impl {
   struct Worker {
     int index = 0;
     std::vector<std::unique_ptr<Executor>> executors;  // By lane.
-    int lane = 0;                                      // Of the batch.
-    double charged = 0;                                // For the batch (FairShare).
+    // Of the batch: its lane, what it was charged (FairShare), and whether others may help.
+    int lane = 0;
+    double charged = 0;
+    bool split = false;
     Batch batch;
     std::vector<Job*> step;
     std::vector<Finished> finished;
@@ -80,12 +83,11 @@ class Engine::Impl {
   bool MakeExecutors(int index, Worker& worker) ABSL_LOCKS_EXCLUDED(mutex_);
   bool Pull(Worker& worker) ABSL_LOCKS_EXCLUDED(mutex_);
   Clock::time_point Take(Worker& worker) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Has idle workers help with the worker's batch, if there is enough of it and nothing else to do.
-  void CallHelpers(Worker& worker) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Helps with another's batch until that is done or something else is to do.
-  void Help(int member, int lead) ABSL_LOCKS_EXCLUDED(mutex_);
-  // Whose batch wants a helper; -1: nobody's.
-  int WhoWantsHelp() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Opens the worker's batch to helpers, if there is enough of it. How many to wake for it.
+  int OpenToHelpers(Worker& worker) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void CloseToHelpers(Worker& worker) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Helps with another's batch until that is done or the helper is called back.
+  void Help(int member, const Helpers::Place& place) ABSL_LOCKS_EXCLUDED(mutex_);
   void RunBatch(Worker& worker) ABSL_LOCKS_EXCLUDED(mutex_);
   void Finish(std::vector<Finished>& finished) ABSL_LOCKS_EXCLUDED(mutex_);
   void WakeWorker() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -107,14 +109,16 @@ class Engine::Impl {
   std::vector<Queue> queues_ ABSL_GUARDED_BY(mutex_);  // By lane.
   FairShare share_ ABSL_GUARDED_BY(mutex_);
   int64_t open_ ABSL_GUARDED_BY(mutex_) = 0;  // Jobs accepted whose `done` has not returned.
-  // Workers with no batch: asleep, or on their way to the queue.
+  // Workers with neither a batch nor a helper's place: asleep, or calling others with answers.
   int idle_ ABSL_GUARDED_BY(mutex_) = 0;
-  // By worker: itself and those that may help it, and how many more of them its batch wants now.
-  std::vector<std::unique_ptr<Crew>> crews_;
-  std::vector<int> wanted_ ABSL_GUARDED_BY(mutex_);
-  // Whether a queue holds a job, for helpers that find no part to take.
-  std::atomic<bool> waiting_ = false;
-  int ready_ ABSL_GUARDED_BY(mutex_) = 0;  // Workers that have tried to make their executor.
+  int asleep_ ABSL_GUARDED_BY(mutex_) = 0;
+  Helpers helpers_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::unique_ptr<Crew>> crews_;  // By lead.
+  // A helper is to come back, for what has arrived; the first that sees it takes it. Looked at by
+  // all helpers that spin: on a cache line of its own.
+  alignas(64) std::atomic<bool> called_back_ = false;
+  alignas(64) int ready_
+      ABSL_GUARDED_BY(mutex_) = 0;  // Workers that have tried to make their executor.
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;
   std::vector<std::thread> threads_;
 };
@@ -124,7 +128,7 @@ Engine::Impl::Impl(Options options, std::vector<Lane> lanes)
       lanes_(std::move(lanes)),
       queues_(MakeQueues(lanes_, options_.workers)),
       share_(WeightsOf(lanes_)),
-      wanted_(static_cast<size_t>(std::max(options_.workers, 0))) {
+      helpers_(std::max(options_.workers, 0)) {
   CHECK_THAT(options_.workers > 0 && !lanes_.empty());
   for (int i = 0; i < options_.workers; ++i) crews_.push_back(std::make_unique<Crew>(i));
   for (int i = 0; i < options_.workers; ++i) {
@@ -163,8 +167,7 @@ absl::Status Engine::Impl::Submit(int lane, std::vector<std::unique_ptr<Job>>& j
   if (status.ok()) {
     open_ += count;
     if (was_empty) share_.Arrive(lane);
-    waiting_ = CountWaiting() > 0;
-    WakeWorker();
+    if (!queue(lane).empty()) WakeWorker();  // Empty: all share what runs.
   }
   return status;
 }
@@ -236,54 +239,64 @@ bool Engine::Impl::MakeExecutors(int index, Worker& worker) {
 // ends.
 bool Engine::Impl::Pull(Worker& worker) {
   while (true) {
-    int lead = -1;
+    std::optional<Helpers::Place> place;
+    int invited = 0;
     {
       MutexLock lock(mutex_);
       while (!stop_) {
         const Clock::time_point wake = Take(worker);
-        waiting_ = CountWaiting() > 0;
+        if (CountWaiting() == 0) called_back_ = false;
         if (!worker.batch.jobs.empty() || !worker.finished.empty()) break;
-        lead = WhoWantsHelp();
-        if (lead >= 0) break;
+        // While something waits for company, all who are idle wait with it.
+        if (CountWaiting() == 0) place = helpers_.Join();
+        if (place) break;
+        ++asleep_;
         work_.WaitUntil(mutex_, wake);
+        --asleep_;
       }
-      if (lead < 0 || stop_) {
-        if (!worker.batch.jobs.empty()) {
-          --idle_;
-          CallHelpers(worker);
-        }
-        if (CountWaiting() > 0) WakeWorker();
-        return !stop_;
-      }
-      --wanted_[static_cast<size_t>(lead)];
-      --idle_;
+      if (stop_) return false;
+      if (place || !worker.batch.jobs.empty()) --idle_;
+      if (!place) invited = OpenToHelpers(worker);
+      if (CountWaiting() > 0) WakeWorker();
     }
-    Help(worker.index, lead);
+    for (int i = 0; i < invited; ++i) work_.NotifyOne();
+    if (!place) return true;
+    Help(worker.index, *place);
   }
 }
 
-void Engine::Impl::CallHelpers(Worker& worker) {
-  if (options_.split_rows <= 0 || idle_ == 0 || CountWaiting() > 0) return;
-  const int parts = worker.batch.rows / options_.split_rows;
-  const int helpers = std::min(idle_, parts - 1);
-  if (helpers <= 0) return;
-  crews_[static_cast<size_t>(worker.index)]->Open(1 + helpers);
-  wanted_[static_cast<size_t>(worker.index)] = helpers;
-  for (int i = 0; i < helpers; ++i) work_.NotifyOne();
-}
-
-int Engine::Impl::WhoWantsHelp() const {
-  // What waits in a queue, for company, would have a helper leave at once.
-  if (CountWaiting() > 0) return -1;
-  for (size_t i = 0; i < wanted_.size(); ++i) {
-    if (wanted_[i] > 0) return static_cast<int>(i);
+int Engine::Impl::OpenToHelpers(Worker& worker) {
+  int room = 0;
+  if (!worker.batch.jobs.empty() && options_.split_rows > 0 &&
+      worker.executors[static_cast<size_t>(worker.lane)]->splits()) {
+    room = std::min(options_.workers, worker.batch.rows / options_.split_rows) - 1;
   }
-  return -1;
+  worker.split = room > 0;
+  if (worker.split) helpers_.Begin(worker.index, worker.lane, room);
+  // What is queued comes first. Whoever leaves nothing there asks the others to join any batch.
+  const int invited = CountWaiting() > 0 ? 0 : std::min(idle_, helpers_.room());
+  if (worker.split) crews_[static_cast<size_t>(worker.index)]->Open(std::min(invited, room));
+  return invited;
 }
 
-void Engine::Impl::Help(int member, int lead) {
-  crews_[static_cast<size_t>(lead)]->Help(member, waiting_);
+void Engine::Impl::CloseToHelpers(Worker& worker) {
+  if (!worker.split) return;
+  {
+    // First, so that nobody who finds the crew closed joins again.
+    MutexLock lock(mutex_);
+    helpers_.End(worker.index);
+  }
+  crews_[static_cast<size_t>(worker.index)]->Close();
+}
+
+void Engine::Impl::Help(int member, const Helpers::Place& place) {
+  const double seconds = crews_[static_cast<size_t>(place.lead)]->Help(member, [this] {
+    return called_back_.load(std::memory_order_relaxed) && called_back_.exchange(false);
+  });
   MutexLock lock(mutex_);
+  helpers_.Leave(place.lead);
+  // One that missed the batch's end has helped with the next too; that this lane pays evens out.
+  share_.Help(place.lane, seconds);
   ++idle_;
 }
 
@@ -297,10 +310,11 @@ int Engine::Impl::CountWaiting() const {
 Clock::time_point Engine::Impl::Take(Worker& worker) {
   const Clock::time_point now = Clock::now();
   Clock::time_point wake = Clock::time_point::max();
-  // Idle workers split one queue's work between them; where several queues have work, a worker that
-  // takes all of one leaves the others to the others, and reads its weights once.
+  // Idle workers, helpers among them, split one queue's work between them; where several queues
+  // have work, a worker that takes all of one leaves the others to the others, and reads its
+  // weights once.
   const int waiting = std::max(1, CountWaiting());
-  const int idle = (idle_ + waiting - 1) / waiting;
+  const int idle = (idle_ + helpers_.count() + waiting - 1) / waiting;
   for (const int lane : share_.Order()) {
     if (queue(lane).empty()) continue;
     wake = std::min(wake, queue(lane).Take(now, idle, worker.batch, worker.finished));
@@ -328,12 +342,11 @@ void Engine::Impl::RunBatch(Worker& worker) {
   Executor& executor = *worker.executors[static_cast<size_t>(worker.lane)];
   Crew& crew = *crews_[static_cast<size_t>(worker.index)];
   report.status = Guarded([&] { return executor.Step(worker.step, crew); });
-  crew.Close();
+  CloseToHelpers(worker);
   const Clock::time_point finished = Clock::now();
   report.compute_seconds = std::chrono::duration<double>(finished - started).count();
   {
     MutexLock lock(mutex_);
-    wanted_[static_cast<size_t>(worker.index)] = 0;
     share_.End(worker.lane, worker.batch.rows, worker.charged, report.compute_seconds);
     const bool was_empty = queue(worker.lane).empty();
     queue(worker.lane).Complete(report.status, finished, worker.batch, worker.finished);
@@ -353,9 +366,14 @@ void Engine::Impl::Finish(std::vector<Finished>& finished) {
 }
 
 // One is enough: whoever leaves something in the queue wakes the next. So a lone job does not wake
-// all cores.
+// all cores, nor call all helpers back.
 void Engine::Impl::WakeWorker() {
-  if (idle_ > 0) work_.NotifyOne();
+  if (asleep_ > 0) return work_.NotifyOne();
+  // Nobody has answered the last call: no need for another.
+  if (helpers_.count() == 0 || called_back_.exchange(true)) return;
+  for (int lead = 0; lead < options_.workers; ++lead) {
+    if (helpers_.count(lead) > 0) crews_[static_cast<size_t>(lead)]->Ring();
+  }
 }
 
 Engine::Engine(Options options, std::vector<Lane> lanes)

@@ -28,10 +28,9 @@ class Engine {
   };
   struct Options {
     int workers = 1;  // One per core; each runs its primitives on its own thread.
-    // A batch that leaves nothing in the queues is computed by idle workers too, one for each so
-    // many rows. 0: never, which is the default until a helper that sleeps can be called back to
-    // what arrives (core/DESIGN.md, section 2a).
-    int32_t split_rows = 0;
+    // Workers with nothing to do help with the batches of others, as many as there are so many rows
+    // for each. 0: never.
+    int32_t split_rows = 8;
     // Called after each batch and before its jobs' `done`, so that whoever has an answer finds it
     // counted. On the worker's thread, so by several at once, with no lock held. May be empty.
     absl::AnyInvocable<void(const BatchReport&) const> on_batch = {};

@@ -59,4 +59,10 @@ void FairShare::End(int queue, int32_t rows, double charged, double seconds) {
   account.rows = kDecay * account.rows + rows;
 }
 
+void FairShare::Help(int queue, double seconds) {
+  Account& account = accounts_[static_cast<size_t>(queue)];
+  account.virtual_time += seconds / account.weight;
+  account.seconds += seconds;
+}
+
 }  // namespace attnd

@@ -28,6 +28,8 @@ class FairShare {
   double Begin(int queue, int32_t rows);
   // That batch took `seconds`.
   void End(int queue, int32_t rows, double charged, double seconds);
+  // Another worker has spent `seconds` on a batch of the queue.
+  void Help(int queue, double seconds);
 
  private:
   struct Account {

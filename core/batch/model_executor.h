@@ -20,6 +20,7 @@ class ModelExecutor : public Executor {
   // `encoder` must outlive this.
   ModelExecutor(const Encoder& encoder, int worker, std::shared_ptr<Workspaces> workspaces);
   absl::Status Step(std::span<Job* const> batch, Crew& crew) override;
+  bool splits() const override { return true; }
 
  private:
   const Encoder& encoder_;

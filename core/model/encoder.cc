@@ -39,11 +39,13 @@ Matrix RowsOf(Matrix x, int64_t begin, int64_t end) {
   return {x.row(begin), end - begin, x.columns, x.stride};
 }
 
-// Rows of a tile: of a batch that would be one tile, every member gets its part. Bits do not depend
-// on it.
+// Rows of a tile: all members get as many tiles of one size; alone, all tiles but the last are of
+// the most rows. Bits do not depend on it.
 int64_t TileRows(int64_t rows, int members) {
-  const int64_t part = RoundUpRows((rows + members - 1) / members);
-  return std::min(part, FeedForward::kTileRows);
+  if (members == 1) return std::min(rows, FeedForward::kTileRows);
+  const int64_t round = members * FeedForward::kTileRows;
+  const int64_t tiles = (rows + round - 1) / round * members;
+  return RoundUpRows((rows + tiles - 1) / tiles);
 }
 
 }  // namespace
@@ -55,11 +57,11 @@ struct Encoder::Pass {
   Team& team;
   const PackedBatch& batch;
   Matrix x, qkv, context;  // All rows; the last two of the current layer.
-  int64_t tile_rows;
 
   // Calls `use(rows begin, rows end, workspace)` for each tile.
   template <typename Use>
   void ForTiles(Use use) const {
+    const int64_t tile_rows = TileRows(x.rows, team.size());
     const int64_t tiles = (x.rows + tile_rows - 1) / tile_rows;
     team.For(tiles, [&](int64_t tile, Workspace& workspace) {
       const int64_t begin = tile * tile_rows;
@@ -89,8 +91,7 @@ absl::Status Encoder::Run(std::span<EncodeTask* const> tasks, Scratch& scratch, 
                   .batch = batch,
                   .x = frame.TakeMatrix(rows, arch_.hidden),
                   .qkv = frame.TakeMatrix(rows, 3 * width),
-                  .context = frame.TakeMatrix(rows, width),
-                  .tile_rows = TileRows(rows, team.size())};
+                  .context = frame.TakeMatrix(rows, width)};
   EmbedBatch(tasks, batch, pass.x);
   ClearPadding(pass.context, batch.row_count());
   TakeHidden(tasks, batch, 0, pass.x);

@@ -13,7 +13,7 @@ class Team {
   using Part = absl::FunctionRef<void(int64_t index, Workspace& workspace)>;
 
   virtual ~Team() = default;
-  // The most members that work at a time, the caller among them.
+  // How many members there are now, the caller among them: a hint, for it may change at any moment.
   virtual int size() const = 0;
   // Calls `part` once for each index in [0, count), on members' threads, each with its member's
   // workspace; returns when all calls have. What a part writes, no other may read or write. Parts

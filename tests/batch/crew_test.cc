@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <latch>
 #include <stdexcept>
 #include <thread>
@@ -13,6 +14,8 @@
 
 namespace attnd {
 namespace {
+
+bool Stay() { return false; }
 
 TEST(CrewTest, ALeadAloneRunsEveryPartInOrder) {
   Crew crew(3);
@@ -22,7 +25,7 @@ TEST(CrewTest, ALeadAloneRunsEveryPartInOrder) {
     indices.push_back(index);
   });
   EXPECT_EQ(indices, (std::vector<int64_t>{0, 1, 2, 3, 4}));
-  crew.Open(2);  // Nobody comes.
+  crew.Open(1);  // Nobody comes.
   indices.clear();
   crew.For(3, [&](int64_t index, int) { indices.push_back(index); });
   EXPECT_EQ(indices, (std::vector<int64_t>{0, 1, 2}));
@@ -31,9 +34,8 @@ TEST(CrewTest, ALeadAloneRunsEveryPartInOrder) {
 
 TEST(CrewTest, AHelperTakesPartsWhileTheLeadIsBusy) {
   Crew crew(0);
-  std::atomic<bool> leave = false;
-  crew.Open(2);
-  std::thread helper([&] { crew.Help(1, leave); });
+  crew.Open(1);
+  std::thread helper([&] { crew.Help(1, Stay); });
   std::latch both(2);
   std::atomic<int> members = 0;
   // Each waits for the other, so that neither can run both.
@@ -48,21 +50,105 @@ TEST(CrewTest, AHelperTakesPartsWhileTheLeadIsBusy) {
 
 TEST(CrewTest, AHelperLeavesWhenItIsWantedElsewhere) {
   Crew crew(0);
-  std::atomic<bool> leave = true;
-  crew.Open(2);
-  std::thread helper([&] { crew.Help(1, leave); });
+  crew.Open(1);
+  std::thread helper([&] { crew.Help(1, [] { return true; }); });
   helper.join();
   crew.Close();
-  leave = false;
-  std::thread late([&] { crew.Help(1, leave); });  // Closed: nothing to stay for.
+  std::thread late([&] { crew.Help(1, Stay); });  // Closed: nothing to stay for.
   late.join();
+}
+
+// Longer than a helper spins, with a wide margin; a helper that is not yet asleep passes too.
+void LetItSleep() { std::this_thread::sleep_for(std::chrono::milliseconds(30)); }
+
+TEST(CrewTest, AHelperThatSleepsIsWokenToLeave) {
+  Crew crew(0);
+  crew.Open(1);
+  std::atomic<bool> leave = false;
+  std::thread helper([&] { crew.Help(1, [&] { return leave.load(); }); });
+  LetItSleep();
+  leave = true;
+  crew.Ring();
+  helper.join();  // Though the lead neither begins a phase nor closes the crew.
+  crew.Close();
+}
+
+TEST(CrewTest, AHelperThatSleepsIsWokenByTheNextPhase) {
+  Crew crew(0);
+  crew.Open(1);
+  std::thread helper([&] { crew.Help(1, Stay); });
+  for (int phase = 0; phase < 3; ++phase) {
+    LetItSleep();
+    std::latch both(2);
+    crew.For(2, [&](int64_t, int) { both.arrive_and_wait(); });
+  }
+  crew.Close();
+  helper.join();
+}
+
+TEST(CrewTest, AHelperLeavesThoughPartsAreLeft) {
+  Crew crew(0);
+  crew.Open(1);
+  std::atomic<bool> leave = false;
+  std::latch helping(1), left(1);
+  std::thread helper([&] {
+    crew.Help(1, [&] { return leave.load(); });
+    left.count_down();
+  });
+  int by_helper = 0;
+  std::atomic<int> ran = 0;
+  // The lead is in a part until the helper has left.
+  crew.For(100, [&](int64_t, int member) {
+    ++ran;
+    if (member == 1) {
+      ++by_helper;
+      leave = true;
+      helping.count_down();
+    } else if (!left.try_wait()) {
+      helping.wait();
+      left.wait();
+    }
+  });
+  EXPECT_EQ(by_helper, 1);
+  EXPECT_EQ(ran, 100);
+  crew.Close();
+  helper.join();
+}
+
+TEST(CrewTest, TheSizeIsThatOfTheMomentOrWhatIsExpected) {
+  Crew crew(0);
+  EXPECT_EQ(crew.size(), 1);
+  crew.Open(3);
+  EXPECT_EQ(crew.size(), 4);
+  crew.For(2, [](int64_t, int) {});
+  EXPECT_EQ(crew.size(), 1);  // Nobody came.
+  std::thread helper([&] { crew.Help(1, Stay); });
+  while (crew.size() != 2) std::this_thread::yield();
+  crew.Close();
+  helper.join();
+  EXPECT_EQ(crew.size(), 1);
+}
+
+TEST(CrewTest, AHelperSaysHowLongItWorked) {
+  Crew crew(0);
+  crew.Open(1);
+  double seconds = 0;
+  std::thread helper([&] { seconds = crew.Help(1, Stay); });
+  std::latch both(2);
+  constexpr std::chrono::milliseconds kPart(20);
+  crew.For(2, [&](int64_t, int) {
+    both.arrive_and_wait();
+    std::this_thread::sleep_for(kPart);
+  });
+  crew.Close();
+  helper.join();
+  EXPECT_GE(seconds, std::chrono::duration<double>(kPart).count());
 }
 
 TEST(CrewTest, WhatAPartThrowsReachesTheLeadAfterAllHaveReturned) {
   Crew crew(0);
-  std::atomic<bool> leave = false;
-  crew.Open(2);
-  std::thread helper([&] { crew.Help(1, leave); });
+  crew.Open(1);
+  std::thread helper([&] { crew.Help(1, Stay); });
   for (int round = 0; round < 50; ++round) {
     std::atomic<int> ran = 0;
     EXPECT_THROW(crew.For(8,
@@ -87,7 +173,7 @@ TEST(CrewTest, EveryPartRunsOnceHoweverHelpersComeAndGo) {
   for (int member = 1; member <= kHelpers; ++member) {
     helpers.emplace_back([&, member] {
       for (int round = 0; !end; ++round) {
-        crew.Help(member, leave);
+        crew.Help(member, [&] { return leave.load(); });
         if (round % 64 == 0) std::this_thread::yield();
       }
     });
@@ -95,7 +181,7 @@ TEST(CrewTest, EveryPartRunsOnceHoweverHelpersComeAndGo) {
   std::atomic<int64_t> by_helpers = 0;
   // As long as it takes the threads to start.
   for (int batch = 0; batch < kBatches || by_helpers == 0; ++batch) {
-    crew.Open(1 + kHelpers);
+    crew.Open(kHelpers);
     for (int phase = 0; phase < 20; ++phase) {
       const int64_t count = 1 + (batch * 7 + phase * 3) % 40;
       std::vector<int> runs(static_cast<size_t>(count));  // Not atomic: each part is one thread's.
@@ -105,6 +191,7 @@ TEST(CrewTest, EveryPartRunsOnceHoweverHelpersComeAndGo) {
       });
       for (const int run : runs) ASSERT_EQ(run, 1);
       leave = phase % 5 == 0;
+      if (phase % 7 == 0) crew.Ring();
     }
     crew.Close();
   }

@@ -92,6 +92,22 @@ TEST(FairShareTest, AFewDearRowsDoNotMakeANewcomerWait) {
   EXPECT_NEAR(served[1], 20, 2);
 }
 
+TEST(FairShareTest, TheTimeOfHelpersCounts) {
+  // Batches of queue 0 take a second of the lead and one of a helper, those of queue 1 a second.
+  FairShare share(std::array{1.0, 1.0});
+  int served[2] = {};
+  for (int i = 0; i < 300; ++i) {
+    const int queue = share.Order().front();
+    const double charged = share.Begin(queue, 10);
+    if (queue == 0 && i % 2 == 0) share.Help(queue, 1);
+    share.End(queue, 10, charged, 1);
+    if (queue == 0 && i % 2 == 1) share.Help(queue, 1);  // The helper was late.
+    ++served[queue];
+  }
+  EXPECT_NEAR(served[0], 100, 2);
+  EXPECT_NEAR(served[1], 200, 2);
+}
+
 TEST(FairShareTest, EqualsTakeTurns) {
   FairShare share(std::array{1.0, 1.0, 1.0});
   std::vector<int> turns;
