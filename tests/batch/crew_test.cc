@@ -17,6 +17,11 @@ namespace {
 
 bool Stay() { return false; }
 
+void Pass(std::chrono::milliseconds time) {
+  const auto until = std::chrono::steady_clock::now() + time;
+  while (std::chrono::steady_clock::now() < until) std::this_thread::yield();
+}
+
 TEST(CrewTest, ALeadAloneRunsEveryPartInOrder) {
   Crew crew(3);
   std::vector<int64_t> indices;
@@ -59,7 +64,7 @@ TEST(CrewTest, AHelperLeavesWhenItIsWantedElsewhere) {
 }
 
 // Longer than a helper spins, with a wide margin; a helper that is not yet asleep passes too.
-void LetItSleep() { std::this_thread::sleep_for(std::chrono::milliseconds(30)); }
+void LetItSleep() { Pass(std::chrono::milliseconds(30)); }
 
 TEST(CrewTest, AHelperThatSleepsIsWokenToLeave) {
   Crew crew(0);
@@ -138,7 +143,7 @@ TEST(CrewTest, AHelperSaysHowLongItWorked) {
   constexpr std::chrono::milliseconds kPart(20);
   crew.For(2, [&](int64_t, int) {
     both.arrive_and_wait();
-    std::this_thread::sleep_for(kPart);
+    Pass(kPart);
   });
   crew.Close();
   helper.join();

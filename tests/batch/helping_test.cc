@@ -79,7 +79,10 @@ void Together(Crew& crew, int members) {
 }
 
 // Much longer than a helper spins.
-void LetHelpersSleep() { std::this_thread::sleep_for(std::chrono::milliseconds(20)); }
+void LetHelpersSleep() {
+  const auto until = Clock::now() + std::chrono::milliseconds(20);
+  while (Clock::now() < until) std::this_thread::yield();
+}
 
 void Nothing(Crew&) {}
 
