@@ -42,7 +42,7 @@ struct TileKernels {
         scores(Must(onednn::Matmul::Make(DenseView(rows, task.key_size),
                                          TransposedView(task.key_length, task.key_size),
                                          DenseView(rows, task.key_length)))),
-        softmax(Must(onednn::Softmax::Make(rows, task.key_length))),
+        softmax(Must(onednn::InPlace::Make(onednn::SoftmaxSpec{rows, task.key_length}))),
         sum(Must(onednn::Matmul::Make(DenseView(rows, task.key_length),
                                       DenseView(task.key_length, task.value_size),
                                       DenseView(rows, task.value_size)))) {}
@@ -54,7 +54,7 @@ struct TileKernels {
 
   int64_t rows;
   onednn::Matmul scores;
-  onednn::Softmax softmax;
+  onednn::InPlace softmax;
   onednn::Matmul sum;
 };
 

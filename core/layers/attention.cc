@@ -101,7 +101,7 @@ absl::StatusOr<AttentionKernels::Kernels> AttentionKernels::MakeKernels(const Sh
   const onednn::View3 weights{{group, queries, keys}, {queries * keys, keys, 1}};
   const onednn::View3 context{{group, queries, size}, {size, width, 1}};
   ASSIGN_OR_RETURN(auto scores, onednn::Matmul::Make(q, k, weights));
-  ASSIGN_OR_RETURN(auto softmax, onednn::Softmax::Make(group * queries, keys));
+  ASSIGN_OR_RETURN(auto softmax, onednn::InPlace::Make(onednn::SoftmaxSpec{group * queries, keys}));
   ASSIGN_OR_RETURN(auto weighted, onednn::Matmul::Make(weights, v, context));
   return Kernels{queries, keys, std::move(scores), std::move(softmax), std::move(weighted)};
 }

@@ -69,7 +69,7 @@ class AttentionKernels {
   struct Kernels {
     int64_t queries, keys;
     onednn::Matmul scores;
-    onednn::Softmax softmax;
+    onednn::InPlace softmax;
     onednn::Matmul weighted;
   };
   struct Tile {

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <exception>
+#include <optional>
 #include <utility>
 
 #include "core/base/check.h"
@@ -28,8 +29,9 @@ dnnl::stream& ThreadStream() {
   return stream;
 }
 
-memory::desc Dense2(int64_t rows, int64_t columns) {
-  return memory::desc({rows, columns}, memory::data_type::f32, Dims{columns, 1});
+memory::desc Dense2(int64_t rows, int64_t columns,
+                    memory::data_type type = memory::data_type::f32) {
+  return memory::desc({rows, columns}, type, Dims{columns, 1});
 }
 
 memory::desc Strided(const View3& view) {
@@ -37,39 +39,47 @@ memory::desc Strided(const View3& view) {
                       Dims(view.strides.begin(), view.strides.end()));
 }
 
-void AppendEltwise(dnnl::post_ops& ops, dnnl::algorithm algorithm, float alpha = 0.f) {
+struct Function {
+  dnnl::algorithm algorithm;
+  float alpha = 0.f;
+};
+
+Function FunctionOf(Epilogue epilogue) {
+  switch (epilogue) {
+    case Epilogue::kGeluErf:
+      return {dnnl::algorithm::eltwise_gelu_erf};
+    case Epilogue::kGeluTanh:
+      return {dnnl::algorithm::eltwise_gelu_tanh};
+    case Epilogue::kRelu:
+      return {dnnl::algorithm::eltwise_relu};
+    case Epilogue::kSilu:  // x / (1 + e^(-alpha x))
+      return {dnnl::algorithm::eltwise_swish, 1.f};
+    case Epilogue::kTanh:
+      return {dnnl::algorithm::eltwise_tanh};
+    case Epilogue::kNone:
+    case Epilogue::kAddToOutput:
+      break;
+  }
+  CHECK_THAT(false);
+}
+
+void AppendEltwise(dnnl::post_ops& ops, const Function& function) {
 #if DNNL_VERSION_MAJOR >= 3
-  ops.append_eltwise(algorithm, alpha, 0.f);
+  ops.append_eltwise(function.algorithm, function.alpha, 0.f);
 #else
-  ops.append_eltwise(1.f, algorithm, alpha, 0.f);
+  ops.append_eltwise(1.f, function.algorithm, function.alpha, 0.f);
 #endif
 }
 
 dnnl::primitive_attr Attributes(Epilogue epilogue) {
   dnnl::primitive_attr attributes;
   attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  if (epilogue == Epilogue::kNone) return attributes;
   dnnl::post_ops ops;
-  switch (epilogue) {
-    case Epilogue::kNone:
-      return attributes;
-    case Epilogue::kGeluErf:
-      AppendEltwise(ops, dnnl::algorithm::eltwise_gelu_erf);
-      break;
-    case Epilogue::kGeluTanh:
-      AppendEltwise(ops, dnnl::algorithm::eltwise_gelu_tanh);
-      break;
-    case Epilogue::kRelu:
-      AppendEltwise(ops, dnnl::algorithm::eltwise_relu);
-      break;
-    case Epilogue::kSilu:  // x / (1 + e^(-alpha x))
-      AppendEltwise(ops, dnnl::algorithm::eltwise_swish, 1.f);
-      break;
-    case Epilogue::kTanh:
-      AppendEltwise(ops, dnnl::algorithm::eltwise_tanh);
-      break;
-    case Epilogue::kAddToOutput:
-      ops.append_sum(1.f);
-      break;
+  if (epilogue == Epilogue::kAddToOutput) {
+    ops.append_sum(1.f);
+  } else {
+    AppendEltwise(ops, FunctionOf(epilogue));
   }
   attributes.set_post_ops(ops);
   return attributes;
@@ -118,27 +128,22 @@ std::string Version() {
 }
 
 std::string Isa() {
-  switch (dnnl::get_effective_cpu_isa()) {
-    case dnnl::cpu_isa::sse41:
-      return "sse41";
-    case dnnl::cpu_isa::avx:
-      return "avx";
-    case dnnl::cpu_isa::avx2:
-      return "avx2";
-    case dnnl::cpu_isa::avx2_vnni:
-      return "avx2_vnni";
-    case dnnl::cpu_isa::avx512_core:
-      return "avx512_core";
-    case dnnl::cpu_isa::avx512_core_vnni:
-      return "avx512_core_vnni";
-    case dnnl::cpu_isa::avx512_core_bf16:
-      return "avx512_core_bf16";
-    case dnnl::cpu_isa::avx512_core_amx:
-      return "avx512_core_amx";
-    default:
-      // A later one; kernels are probed by their properties, so its name is all that is missing.
-      return StrCat("isa_0x", absl::Hex(static_cast<unsigned>(dnnl::get_effective_cpu_isa())));
+  using dnnl::cpu_isa;
+  static constexpr std::pair<cpu_isa, std::string_view> kNames[] = {
+      {cpu_isa::sse41, "sse41"},
+      {cpu_isa::avx, "avx"},
+      {cpu_isa::avx2, "avx2"},
+      {cpu_isa::avx2_vnni, "avx2_vnni"},
+      {cpu_isa::avx512_core, "avx512_core"},
+      {cpu_isa::avx512_core_vnni, "avx512_core_vnni"},
+      {cpu_isa::avx512_core_bf16, "avx512_core_bf16"},
+      {cpu_isa::avx512_core_amx, "avx512_core_amx"}};
+  const cpu_isa isa = dnnl::get_effective_cpu_isa();
+  for (const auto& [value, name] : kNames) {
+    if (value == isa) return std::string(name);
   }
+  // A later one; kernels are probed by their properties, so its name is all that is missing.
+  return StrCat("isa_0x", absl::Hex(static_cast<unsigned>(isa)));
 }
 
 bool HasAvx512() {
@@ -167,7 +172,8 @@ bool WeightsLayout::operator==(const WeightsLayout& other) const {
 size_t WeightsLayout::bytes() const { return impl_->desc.get_size(); }
 
 struct Dense::Impl : Base {
-  memory::desc x, bias, y;
+  memory::desc x, y;
+  std::optional<memory::desc> bias;
   memory::desc
       plain_weights;  // [out, in] as a checkpoint has it, in the primitive's rank and order.
   WeightsLayout layout;
@@ -175,26 +181,38 @@ struct Dense::Impl : Base {
 
 namespace {
 
-// A matmul sees x [rows, in] times W^T [in, out].
+struct Types {
+  memory::data_type x, weights;
+};
+Types TypesOf(Operands operands) {
+  if (operands == Operands::kU8S8) return {memory::data_type::u8, memory::data_type::s8};
+  return {memory::data_type::f32, memory::data_type::f32};
+}
+
+// A matmul sees x [rows, in] times W^T [in, out]. A bias of no dimensions is none.
 struct MatmulShape {
   memory::desc x, plain, any, bias, y;
-  explicit MatmulShape(const Dense::Spec& spec)
-      : x(Dense2(spec.rows, spec.in)),
-        plain({spec.in, spec.out}, memory::data_type::f32, Dims{1, spec.in}),
-        any({spec.in, spec.out}, memory::data_type::f32, memory::format_tag::any),
-        bias(Dense2(1, spec.out)),
-        y(Dense2(spec.rows, spec.out)) {}
+  explicit MatmulShape(const Dense::Spec& spec, const Types& types)
+      : x(Dense2(spec.rows, spec.in, types.x)),
+        plain({spec.in, spec.out}, types.weights, Dims{1, spec.in}),
+        any({spec.in, spec.out}, types.weights, memory::format_tag::any),
+        y(Dense2(spec.rows, spec.out)) {
+    if (spec.operands == Operands::kF32) bias = Dense2(1, spec.out);
+  }
 };
 
 // A 1x1 convolution sees the rows as the width of one image, channels last.
 struct ConvolutionShape {
   memory::desc x, plain, any, bias, y;
-  explicit ConvolutionShape(const Dense::Spec& spec)
-      : x({1, spec.in, spec.rows}, memory::data_type::f32, memory::format_tag::nwc),
-        plain({spec.out, spec.in, 1}, memory::data_type::f32, memory::format_tag::oiw),
-        any({spec.out, spec.in, 1}, memory::data_type::f32, memory::format_tag::any),
-        bias({spec.out}, memory::data_type::f32, memory::format_tag::x),
-        y({1, spec.out, spec.rows}, memory::data_type::f32, memory::format_tag::nwc) {}
+  explicit ConvolutionShape(const Dense::Spec& spec, const Types& types)
+      : x({1, spec.in, spec.rows}, types.x, memory::format_tag::nwc),
+        plain({spec.out, spec.in, 1}, types.weights, memory::format_tag::oiw),
+        any({spec.out, spec.in, 1}, types.weights, memory::format_tag::any),
+        y({1, spec.out, spec.rows}, memory::data_type::f32, memory::format_tag::nwc) {
+    if (spec.operands == Operands::kF32) {
+      bias = {{spec.out}, memory::data_type::f32, memory::format_tag::x};
+    }
+  }
 };
 
 dnnl::matmul::primitive_desc DenseDesc(const MatmulShape& shape, const memory::desc& weights,
@@ -228,13 +246,16 @@ dnnl::convolution_forward::primitive_desc DenseDesc(const ConvolutionShape& shap
 }  // namespace
 
 absl::StatusOr<Dense> Dense::Make(const Spec& spec) {
+  const Types types = TypesOf(spec.operands);
+  // What is added or applied to sums of integers would have to be scaled first.
+  CHECK_THAT(spec.operands == Operands::kF32 || spec.epilogue == Epilogue::kNone);
   const auto make = [&]<typename Primitive>(const auto& shape) {
     const memory::desc& weights = spec.layout ? spec.layout->impl_->desc : shape.any;
     const auto pd = DenseDesc(shape, weights, Attributes(spec.epilogue));
     auto impl = std::make_unique<Impl>();
     static_cast<Base&>(*impl) = MakeBase(pd, Primitive(pd));
     impl->x = shape.x;
-    impl->bias = shape.bias;
+    if (spec.operands == Operands::kF32) impl->bias = shape.bias;
     impl->y = shape.y;
     impl->plain_weights = shape.plain;
     impl->layout.impl_->desc = pd.weights_desc();
@@ -242,8 +263,8 @@ absl::StatusOr<Dense> Dense::Make(const Spec& spec) {
   };
   return Try("dense kernel", [&] {
     return spec.kind == DenseKind::kMatmul
-               ? make.template operator()<dnnl::matmul>(MatmulShape(spec))
-               : make.template operator()<dnnl::convolution_forward>(ConvolutionShape(spec));
+               ? make.template operator()<dnnl::matmul>(MatmulShape(spec, types))
+               : make.template operator()<dnnl::convolution_forward>(ConvolutionShape(spec, types));
   });
 }
 
@@ -255,17 +276,23 @@ const WeightsLayout& Dense::layout() const { return impl_->layout; }
 std::string_view Dense::implementation() const { return impl_->name; }
 size_t Dense::scratchpad_bytes() const { return impl_->scratchpad.get_size(); }
 
-void Dense::Pack(const float* weights, void* packed) const {
+void Dense::Pack(const void* weights, void* packed) const {
   memory from = At(impl_->plain_weights, weights);
   memory to = At(impl_->layout.impl_->desc, packed);
   dnnl::reorder(from, to).execute(ThreadStream(), from, to);
 }
 
-void Dense::Run(const float* x, const void* packed, const float* bias, void* scratchpad,
+void Dense::Run(const void* x, const void* packed, const float* bias, void* scratchpad,
                 float* y) const {
   const memory src = At(impl_->x, x), weights = At(impl_->layout.impl_->desc, packed),
-               offset = At(impl_->bias, bias), scratch = At(impl_->scratchpad, scratchpad),
-               dst = At(impl_->y, y);
+               scratch = At(impl_->scratchpad, scratchpad), dst = At(impl_->y, y);
+  if (!impl_->bias) {
+    return Execute<4>(impl_->primitive, {{{DNNL_ARG_SRC, src.get()},
+                                          {DNNL_ARG_WEIGHTS, weights.get()},
+                                          {DNNL_ARG_DST, dst.get()},
+                                          {DNNL_ARG_SCRATCHPAD, scratch.get()}}});
+  }
+  const memory offset = At(*impl_->bias, bias);
   Execute<5>(impl_->primitive, {{{DNNL_ARG_SRC, src.get()},
                                  {DNNL_ARG_WEIGHTS, weights.get()},
                                  {DNNL_ARG_BIAS, offset.get()},
@@ -311,14 +338,14 @@ void Matmul::Run(const float* a, const float* b, float* c, void* scratchpad) con
                                  {DNNL_ARG_SCRATCHPAD, scratch.get()}}});
 }
 
-struct Softmax::Impl : Base {
+struct InPlace::Impl : Base {
   memory::desc data;
 };
 
-absl::StatusOr<Softmax> Softmax::Make(int64_t rows, int64_t columns) {
+absl::StatusOr<InPlace> InPlace::Make(const SoftmaxSpec& spec) {
   return Try("softmax", [&] {
     auto impl = std::make_unique<Impl>();
-    impl->data = Dense2(rows, columns);
+    impl->data = Dense2(spec.rows, spec.columns);
     const dnnl::primitive_attr attributes = Attributes(Epilogue::kNone);
 #if DNNL_VERSION_MAJOR >= 3
     const dnnl::softmax_forward::primitive_desc pd(Cpu(), dnnl::prop_kind::forward_inference,
@@ -330,18 +357,39 @@ absl::StatusOr<Softmax> Softmax::Make(int64_t rows, int64_t columns) {
         attributes, Cpu());
 #endif
     static_cast<Base&>(*impl) = MakeBase(pd, dnnl::softmax_forward(pd));
-    return Softmax(std::move(impl));
+    return InPlace(std::move(impl));
   });
 }
 
-Softmax::Softmax(std::unique_ptr<const Impl> impl) : impl_(std::move(impl)) {}
-Softmax::Softmax(Softmax&&) noexcept = default;
-Softmax& Softmax::operator=(Softmax&&) noexcept = default;
-Softmax::~Softmax() = default;
-std::string_view Softmax::implementation() const { return impl_->name; }
-size_t Softmax::scratchpad_bytes() const { return impl_->scratchpad.get_size(); }
+absl::StatusOr<InPlace> InPlace::Make(const ActivationSpec& spec) {
+  return Try("activation", [&] {
+    auto impl = std::make_unique<Impl>();
+    impl->data = Dense2(1, spec.count);
+    const dnnl::primitive_attr attributes = Attributes(Epilogue::kNone);
+    const Function function = FunctionOf(spec.epilogue);
+#if DNNL_VERSION_MAJOR >= 3
+    const dnnl::eltwise_forward::primitive_desc pd(Cpu(), dnnl::prop_kind::forward_inference,
+                                                   function.algorithm, impl->data, impl->data,
+                                                   function.alpha, 0.f, attributes);
+#else
+    const dnnl::eltwise_forward::primitive_desc pd(
+        dnnl::eltwise_forward::desc(dnnl::prop_kind::forward_inference, function.algorithm,
+                                    impl->data, function.alpha, 0.f),
+        attributes, Cpu());
+#endif
+    static_cast<Base&>(*impl) = MakeBase(pd, dnnl::eltwise_forward(pd));
+    return InPlace(std::move(impl));
+  });
+}
 
-void Softmax::Run(float* data, void* scratchpad) const {
+InPlace::InPlace(std::unique_ptr<const Impl> impl) : impl_(std::move(impl)) {}
+InPlace::InPlace(InPlace&&) noexcept = default;
+InPlace& InPlace::operator=(InPlace&&) noexcept = default;
+InPlace::~InPlace() = default;
+std::string_view InPlace::implementation() const { return impl_->name; }
+size_t InPlace::scratchpad_bytes() const { return impl_->scratchpad.get_size(); }
+
+void InPlace::Run(float* data, void* scratchpad) const {
   const memory values = At(impl_->data, data), scratch = At(impl_->scratchpad, scratchpad);
   Execute<3>(impl_->primitive, {{{DNNL_ARG_SRC, values.get()},
                                  {DNNL_ARG_DST, values.get()},

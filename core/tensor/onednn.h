@@ -44,6 +44,14 @@ class WeightsLayout {
 // What is done to each element as it is written.
 enum class Epilogue { kNone, kGeluErf, kGeluTanh, kRelu, kSilu, kTanh, kAddToOutput };
 
+// What a Dense multiplies.
+enum class Operands {
+  kF32,
+  // x is uint8, W int8, and y the exact sums, rounded to f32; neither bias nor epilogue. Without
+  // VNNI, pairs of products saturate at 16 bits: up to |w| = 64 none does, whatever x is.
+  kU8S8,
+};
+
 // The oneDNN primitive behind a Dense.
 enum class DenseKind { kMatmul, kConvolution1x1 };
 
@@ -57,6 +65,7 @@ class Dense {
     int64_t in = 0;
     int64_t out = 0;
     Epilogue epilogue = Epilogue::kNone;
+    Operands operands = Operands::kF32;
     const WeightsLayout* layout =
         nullptr;  // Null: the one that oneDNN prefers for this number of rows.
   };
@@ -72,8 +81,9 @@ class Dense {
   size_t scratchpad_bytes() const;
 
   // Reorders `weights` [out, in] into `packed` (layout().bytes(), 64-byte aligned).
-  void Pack(const float* weights, void* packed) const;
-  void Run(const float* x, const void* packed, const float* bias, void* scratchpad, float* y) const;
+  void Pack(const void* weights, void* packed) const;
+  // `x` and the weights are what the operands say; `bias` is null where there is none.
+  void Run(const void* x, const void* packed, const float* bias, void* scratchpad, float* y) const;
 
  private:
   struct Impl;
@@ -105,14 +115,25 @@ class Matmul {
   std::unique_ptr<const Impl> impl_;
 };
 
-// Softmax over the columns of dense [rows, columns], in place: e^(x - max) / sum, so finite rows
-// stay finite. A -Inf beside finite numbers becomes 0.
-class Softmax {
+// Softmax over the columns of dense [rows, columns]: e^(x - max) / sum, so finite rows stay finite.
+// A -Inf beside finite numbers becomes 0.
+struct SoftmaxSpec {
+  int64_t rows = 0, columns = 0;
+};
+// An epilogue by itself, over a count of numbers. Not kNone, nor kAddToOutput.
+struct ActivationSpec {
+  Epilogue epilogue = Epilogue::kGeluErf;
+  int64_t count = 0;
+};
+
+// What overwrites its input with its output.
+class InPlace {
  public:
-  static absl::StatusOr<Softmax> Make(int64_t rows, int64_t columns);
-  Softmax(Softmax&&) noexcept;
-  Softmax& operator=(Softmax&&) noexcept;
-  ~Softmax();
+  static absl::StatusOr<InPlace> Make(const SoftmaxSpec& spec);
+  static absl::StatusOr<InPlace> Make(const ActivationSpec& spec);
+  InPlace(InPlace&&) noexcept;
+  InPlace& operator=(InPlace&&) noexcept;
+  ~InPlace();
 
   std::string_view implementation() const;
   size_t scratchpad_bytes() const;
@@ -120,7 +141,7 @@ class Softmax {
 
  private:
   struct Impl;
-  explicit Softmax(std::unique_ptr<const Impl> impl);
+  explicit InPlace(std::unique_ptr<const Impl> impl);
   std::unique_ptr<const Impl> impl_;
 };
 
