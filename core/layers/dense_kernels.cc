@@ -1,13 +1,12 @@
 #include "core/layers/dense_kernels.h"
 
 #include <algorithm>
-#include <cstring>
-#include <random>
 #include <utility>
 
 #include "core/base/check.h"
 #include "core/base/status_macros.h"
 #include "core/base/strings.h"
+#include "core/layers/dense_probe.h"
 #include "core/tensor/aligned_buffer.h"
 
 namespace attnd {
@@ -21,67 +20,47 @@ using onednn::DenseKind;
 // shapes that fall to reference code at 512 rows (768 -> 768).
 constexpr int64_t kLayoutRows[] = {16, 8, 32, 64, 128};
 
+// The finest first. 255 * 128 is below 2^15, in which pairs of products are added without VNNI.
+constexpr Int8Limits kInt8Limits[] = {
+    {.weight = 127, .pair = 254}, {.weight = 127, .pair = 128}, {.weight = 64, .pair = 128}};
+constexpr size_t kAlignment = 64;  // Of what a workspace hands out.
+
 std::string_view Name(DenseKind kind) {
   return kind == DenseKind::kMatmul ? "matmul" : "1x1 convolution";
 }
 
 bool IsPrepacked(std::string_view implementation) {
-  return implementation.starts_with("brg") || implementation.starts_with("jit_1x1");
+  return implementation.starts_with("brg") || implementation.starts_with("jit_1x1") ||
+         implementation.starts_with("jit_int8_1x1") ||
+         implementation.starts_with("jit_uni_int8_1x1");
 }
-
-std::vector<float> RandomFloats(size_t count, uint32_t seed) {
-  std::mt19937 random(seed);
-  std::vector<float> values(count);
-  for (float& value : values) value = static_cast<float>(random() % 2001) / 1000.0f - 1.0f;
-  return values;
-}
-
-// Runs one random row at the first and at the last place of each row count, among other rows, and
-// compares the bits.
-class Probe {
- public:
-  explicit Probe(const DenseKernels::Shape& shape)
-      : shape_(shape),
-        weights_(RandomFloats(static_cast<size_t>(shape.in * shape.out), 1)),
-        bias_(RandomFloats(static_cast<size_t>(shape.out), 2)),
-        row_(RandomFloats(static_cast<size_t>(shape.in), 3)) {}
-
-  // Begins a comparison: the first kernel that runs on `packed` says what the bits are.
-  void Pack(const Dense& kernel, void* packed) {
-    kernel.Pack(weights_.data(), packed);
-    expected_.clear();
-  }
-  bool SameBits(const Dense& kernel, int64_t rows, const void* packed) {
-    std::vector<float> x = RandomFloats(static_cast<size_t>(rows * shape_.in), 4);
-    std::copy(row_.begin(), row_.end(), x.begin());
-    std::copy(row_.begin(), row_.end(), x.end() - shape_.in);
-    // Not zero, so that an epilogue which adds to the output has something to add to.
-    std::vector<float> y(static_cast<size_t>(rows * shape_.out), 0.5f);
-    AlignedBuffer scratchpad(kernel.scratchpad_bytes());
-    kernel.Run(x.data(), packed, bias_.data(), scratchpad.data(), y.data());
-    const std::vector<float> first(y.begin(), y.begin() + shape_.out);
-    if (expected_.empty()) expected_ = first;
-    const size_t bytes = expected_.size() * sizeof(float);
-    const float* last = y.data() + (rows - 1) * shape_.out;
-    return std::memcmp(first.data(), expected_.data(), bytes) == 0 &&
-           std::memcmp(last, expected_.data(), bytes) == 0;
-  }
-
- private:
-  DenseKernels::Shape shape_;
-  std::vector<float> weights_, bias_, row_;
-  std::vector<float> expected_;
-};
 
 }  // namespace
+
+std::string_view NameOf(Precision precision) {
+  return precision == Precision::kInt8 ? "int8" : "f32";
+}
+
+std::optional<Precision> ParsePrecision(std::string_view name) {
+  for (const Precision precision : {Precision::kF32, Precision::kInt8}) {
+    if (name == NameOf(precision)) return precision;
+  }
+  return std::nullopt;
+}
 
 // Makes the kernels of one kind.
 class DenseKernels::Maker {
  public:
-  // `probe` must outlive this; its random weights serve every layout of both kinds.
-  Maker(DenseKind kind, const Shape& shape, Probe& probe)
-      : spec_{.kind = kind, .in = shape.in, .out = shape.out, .epilogue = shape.epilogue},
-        probe_(probe) {}
+  // `probe` must outlive this; its weights serve every layout of both kinds.
+  Maker(DenseKind kind, const Shape& shape, DenseProbe& probe)
+      : spec_{.kind = kind, .in = shape.in, .out = shape.out}, probe_(probe), shape_(shape) {
+    if (shape.precision == Precision::kInt8) {
+      spec_.operands = onednn::Operands::kU8S8;
+      rows_max_ = kInt8TileRows;
+    } else {
+      spec_.epilogue = shape.epilogue;
+    }
+  }
 
   // The kernels of the layout that serves most row counts, or why none serves kRowStep rows.
   absl::StatusOr<std::vector<Kernel>> Make() {
@@ -93,10 +72,17 @@ class DenseKernels::Maker {
       spec_.layout = &preferred.layout();
       std::vector<Kernel> kernels = MakeForLayout();
       if (kernels.size() > best.size()) best = std::move(kernels);
-      if (best.size() == kRowCounts.size()) break;
+      // No layout makes sums exact that are not.
+      if (best.size() == CountRowCounts() || inexact_) break;
     }
     if (best.empty()) return absl::UnimplementedError(refused_);
     return best;
+  }
+
+  // How many row counts there are to serve.
+  size_t CountRowCounts() const {
+    return static_cast<size_t>(std::upper_bound(kRowCounts.begin(), kRowCounts.end(), rows_max_) -
+                               kRowCounts.begin());
   }
 
  private:
@@ -104,6 +90,7 @@ class DenseKernels::Maker {
     std::vector<Kernel> kernels;
     AlignedBuffer packed;
     for (const int64_t rows : kRowCounts) {
+      if (rows > rows_max_) break;
       spec_.rows = rows;
       absl::StatusOr<Dense> dense = Dense::Make(spec_);
       if (!dense.ok()) {
@@ -115,11 +102,13 @@ class DenseKernels::Maker {
           packed = AlignedBuffer(dense->layout().bytes());
           probe_.Pack(*dense, packed.data());
         }
-        if (probe_.SameBits(*dense, rows, packed.data())) {
-          kernels.push_back({rows, *std::move(dense)});
+        if (probe_.Accepts(*dense, rows, packed.data())) {
+          kernels.push_back({rows, *std::move(dense), std::nullopt});
           continue;
         }
-        refused_ = StrCat("a row's bits differ at ", rows, " rows");
+        inexact_ = shape_.precision == Precision::kInt8;
+        refused_ =
+            StrCat(inexact_ ? "sums are not exact at " : "a row's bits differ at ", rows, " rows");
       }
       // Without the smallest there are row counts that no sum makes.
       if (rows == kRowStep) return {};
@@ -128,40 +117,92 @@ class DenseKernels::Maker {
   }
 
   Dense::Spec spec_;
-  Probe& probe_;
+  DenseProbe& probe_;
+  Shape shape_;
+  int64_t rows_max_ = kRowCounts.back();
   std::string refused_;
+  bool inexact_ = false;
 };
 
 absl::StatusOr<std::unique_ptr<const DenseKernels>> DenseKernels::Choose(const Shape& shape) {
-  Probe probe(shape);
+  if (shape.precision == Precision::kF32) return Choose(shape, *DenseProbe::ForF32(shape));
+  absl::Status refused;
+  for (const Int8Limits& limits : kInt8Limits) {
+    // Sums have 32 bits.
+    if (int64_t{255} * (limits.pair / 2) * shape.in > INT32_MAX) continue;
+    auto kernels = Choose(shape, *DenseProbe::ForInt8(shape, limits));
+    if (kernels.ok()) {
+      (*kernels)->int8_limits_ = limits;
+      (*kernels)->reason_ += StrCat(", exact sums with weights up to ", limits.weight, " and ",
+                                    limits.pair, " for two of one sign");
+      RETURN_IF_ERROR((*kernels)->AddActivations());
+      return kernels;
+    }
+    refused = kernels.status();
+  }
+  return refused;
+}
+
+absl::StatusOr<std::unique_ptr<DenseKernels>> DenseKernels::Choose(const Shape& shape,
+                                                                   DenseProbe& probe) {
   std::string turned_down;
   for (const DenseKind kind : {DenseKind::kMatmul, DenseKind::kConvolution1x1}) {
-    absl::StatusOr<std::vector<Kernel>> kernels = Maker(kind, shape, probe).Make();
-    if (kernels.ok()) {
-      std::string reason =
-          StrCat(turned_down, Name(kind), ": prepacked, one layout and equal bits at ",
-                 kernels->size(), " of ", kRowCounts.size(), " row counts");
-      return std::unique_ptr<const DenseKernels>(
-          new DenseKernels(shape, *std::move(kernels), std::move(reason)));
+    Maker maker(kind, shape, probe);
+    absl::StatusOr<std::vector<Kernel>> made = maker.Make();
+    if (!made.ok()) {
+      turned_down += StrCat(Name(kind), ": ", made.status().message(), "; ");
+      continue;
     }
-    turned_down += StrCat(Name(kind), ": ", kernels.status().message(), "; ");
+    const size_t count = made->size();
+    std::unique_ptr<DenseKernels> kernels(new DenseKernels(shape, *std::move(made)));
+    kernels->reason_ = StrCat(turned_down, Name(kind), ": prepacked, one layout and equal bits at ",
+                              count, " of ", maker.CountRowCounts(), " row counts");
+    return kernels;
   }
   return absl::UnimplementedError(StrCat("no kernel for a dense layer ", shape.in, " -> ",
                                          shape.out, " on ", onednn::Isa(), ": ", turned_down));
 }
 
-DenseKernels::DenseKernels(const Shape& shape, std::vector<Kernel> kernels, std::string reason)
-    : shape_(shape), kernels_(std::move(kernels)), reason_(std::move(reason)) {
+DenseKernels::DenseKernels(const Shape& shape, std::vector<Kernel> kernels)
+    : shape_(shape), kernels_(std::move(kernels)) {
   for (const Kernel& kernel : kernels_) {
     scratchpad_bytes_ = std::max(scratchpad_bytes_, kernel.dense.scratchpad_bytes());
   }
 }
 
-DenseKernels::Sized DenseKernels::Largest(int64_t rows) const {
+// An activation is no epilogue of sums of integers: it comes behind their scaling.
+absl::Status DenseKernels::AddActivations() {
+  if (shape_.epilogue == onednn::Epilogue::kNone ||
+      shape_.epilogue == onednn::Epilogue::kAddToOutput) {
+    return absl::OkStatus();
+  }
+  for (Kernel& kernel : kernels_) {
+    ASSIGN_OR_RETURN(kernel.activation, onednn::InPlace::Make(onednn::ActivationSpec{
+                                            shape_.epilogue, kernel.rows * shape_.out}));
+    if (!kernel.activation->implementation().starts_with("jit")) {
+      return absl::UnimplementedError(StrCat("no fast activation on ", onednn::Isa(), ": ",
+                                             kernel.activation->implementation()));
+    }
+    scratchpad_bytes_ = std::max(scratchpad_bytes_, kernel.activation->scratchpad_bytes());
+  }
+  return absl::OkStatus();
+}
+
+const DenseKernels::Kernel& DenseKernels::Largest(int64_t rows) const {
   CHECK_THAT(rows >= kRowStep);
   size_t index = kernels_.size() - 1;
   while (kernels_[index].rows > rows) --index;
-  return {kernels_[index].dense, kernels_[index].rows};
+  return kernels_[index];
+}
+
+size_t DenseKernels::workspace_bytes() const {
+  if (shape_.precision == Precision::kF32) return scratchpad_bytes_;
+  const auto rows = static_cast<size_t>(kInt8TileRows);
+  const size_t sums = shape_.epilogue == onednn::Epilogue::kAddToOutput
+                          ? rows * static_cast<size_t>(shape_.out) * sizeof(float)
+                          : 0;
+  const size_t quantized = rows * (static_cast<size_t>(shape_.in) + sizeof(QuantizedRow));
+  return scratchpad_bytes_ + quantized + sums + 3 * kAlignment;
 }
 
 absl::StatusOr<const DenseKernels*> DenseKernelCache::Get(const DenseKernels::Shape& shape) {
@@ -172,10 +213,10 @@ absl::StatusOr<const DenseKernels*> DenseKernelCache::Get(const DenseKernels::Sh
   return entry.get();
 }
 
-size_t DenseKernelCache::scratchpad_bytes() const {
+size_t DenseKernelCache::workspace_bytes() const {
   size_t bytes = 0;
   for (const auto& [shape, kernels] : kernels_) {
-    bytes = std::max(bytes, kernels ? kernels->scratchpad_bytes() : 0);
+    bytes = std::max(bytes, kernels ? kernels->workspace_bytes() : 0);
   }
   return bytes;
 }

@@ -5,10 +5,13 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "core/layers/quantize.h"
 #include "core/tensor/onednn.h"
 
 namespace attnd {
@@ -27,20 +30,43 @@ inline constexpr int64_t RoundUpRows(int64_t rows) {
 inline constexpr std::array<int64_t, 12> kRowCounts = {8,  16,  24,  32,  48,  64,
                                                        96, 128, 192, 256, 384, 512};
 
+// What a dense layer's products are computed in.
+enum class Precision {
+  kF32,
+  // Weights in 8 bits, a scale for each output; each input row in 8 bits, with a scale and an
+  // offset of its own, so that a row's answer does not depend on its neighbours. Sums are exact.
+  kInt8,
+};
+
+// "f32", "int8".
+std::string_view NameOf(Precision precision);
+std::optional<Precision> ParsePrecision(std::string_view name);
+
+// How a row was quantized: x = low + scale * q.
+struct QuantizedRow {
+  float scale, low;
+};
+// Rows that an int8 layer quantizes, multiplies and scales at a time, while they are in the cache.
+inline constexpr int64_t kInt8TileRows = 64;
+
+class DenseProbe;
+
 // The primitives of one shape of dense layer, one for each of kRowCounts, over one packed copy of
 // the weights.
 //
 // Which oneDNN primitive serves is decided by what it does here, not by version or CPU: of matmul
 // and 1x1 convolution the first that, at 8 rows and at as many of the other row counts as possible,
-// has a kernel over prepacked weights ("brg", "jit_1x1"; never "gemm", which packs at each call,
-// nor "ref", which is over 100 times slower), takes one layout, and gives a probe row the same bits
-// in the first and in the last place. core/DESIGN.md has the measurements behind it.
+// has a kernel over prepacked weights ("brg", "jit_1x1", "jit_int8_1x1"; never "gemm", which packs
+// at each call, nor "ref", which is over 100 times slower), takes one layout, and gives a probe row
+// the same bits in the first and in the last place. core/DESIGN.md has the measurements behind it.
+// In int8, sums must be exact too, which holds within limits that are found by trying (Int8Limits).
 class DenseKernels {
  public:
   struct Shape {
     int64_t in = 0;
     int64_t out = 0;
     onednn::Epilogue epilogue = onednn::Epilogue::kNone;
+    Precision precision = Precision::kF32;
     // clang-tidy 14 takes the 0 that the comparison brings along for a pointer.
     auto operator<=>(const Shape&) const = default;  // NOLINT(modernize-use-nullptr)
   };
@@ -50,27 +76,32 @@ class DenseKernels {
   const Shape& shape() const { return shape_; }
   const onednn::Dense& front() const { return kernels_.front().dense; }
   // The kernel for the largest row count that is not above `rows`, and that count.
-  struct Sized {
-    const onednn::Dense& kernel;
+  struct Kernel {
     int64_t rows;
+    onednn::Dense dense;
+    std::optional<onednn::InPlace> activation;  // In int8, where the epilogue is one.
   };
-  Sized Largest(int64_t rows) const;
+  const Kernel& Largest(int64_t rows) const;
   size_t scratchpad_bytes() const { return scratchpad_bytes_; }
+  // What a Linear takes of its workspace, that included.
+  size_t workspace_bytes() const;
+  // In int8: what weights must keep to.
+  const Int8Limits& int8_limits() const { return int8_limits_; }
   // oneDNN's name for it, and why it was chosen.
   std::string implementation() const { return std::string(front().implementation()); }
   const std::string& reason() const { return reason_; }
 
  private:
-  struct Kernel {
-    int64_t rows;
-    onednn::Dense dense;
-  };
   class Maker;
-  DenseKernels(const Shape& shape, std::vector<Kernel> kernels, std::string reason);
+  DenseKernels(const Shape& shape, std::vector<Kernel> kernels);
+  static absl::StatusOr<std::unique_ptr<DenseKernels>> Choose(const Shape& shape,
+                                                              DenseProbe& probe);
+  absl::Status AddActivations();
 
   Shape shape_;
   std::vector<Kernel> kernels_;  // By rising row count; the first has kRowStep rows.
   size_t scratchpad_bytes_ = 0;
+  Int8Limits int8_limits_;
   std::string reason_;
 };
 
@@ -78,8 +109,8 @@ class DenseKernels {
 class DenseKernelCache {
  public:
   absl::StatusOr<const DenseKernels*> Get(const DenseKernels::Shape& shape);
-  // The largest scratchpad of all.
-  size_t scratchpad_bytes() const;
+  // The most that any takes of a workspace.
+  size_t workspace_bytes() const;
 
  private:
   std::map<DenseKernels::Shape, std::unique_ptr<const DenseKernels>> kernels_;

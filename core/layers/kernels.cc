@@ -62,6 +62,45 @@ void Scale(float factor, float* y, long n) {
   for (long i = 0; i < n; ++i) y[i] *= factor;
 }
 
+void Quantize(const float* x, const float* factors, unsigned char* q, long n, float* scale,
+              float* low) {
+  // Becomes NaN where a number is NaN or infinite, and with it all that follows.
+  float nothing = 0;
+  float least = x[0] * factors[0], most = least;
+#pragma omp simd reduction(min : least) reduction(max : most) reduction(+ : nothing)
+  for (long i = 0; i < n; ++i) {
+    const float value = x[i] * factors[i];
+    nothing += value * 0;
+    least = value < least ? value : least;
+    most = value > most ? value : most;
+  }
+  constexpr float kSteps = 255;
+  const float range = most - least;
+  // A row of equal numbers, or nearly so, is its least.
+  const float steps = range > 0 && kSteps / range < __FLT_MAX__ ? kSteps / range : 0.0f;
+#pragma omp simd
+  for (long i = 0; i < n; ++i) {
+    const int step = static_cast<int>((x[i] * factors[i] - least) * steps + 0.5f);
+    q[i] = static_cast<unsigned char>(step > 255 ? 255 : step < 0 ? 0 : step);
+  }
+  *scale = range / kSteps + nothing;
+  *low = least;
+}
+
+void ScaleSums(const float* sums, float* y, long n, const float* scales, const float* totals,
+               const float* bias, float scale, float low) {
+#pragma omp simd
+  for (long i = 0; i < n; ++i) y[i] = scales[i] * (scale * sums[i]) + (low * totals[i] + bias[i]);
+}
+
+void ScaleSumsAndAdd(const float* sums, float* y, long n, const float* scales, const float* totals,
+                     const float* bias, float scale, float low) {
+#pragma omp simd
+  for (long i = 0; i < n; ++i) {
+    y[i] += scales[i] * (scale * sums[i]) + (low * totals[i] + bias[i]);
+  }
+}
+
 float SquaredLength(const float* x, long n) {
   float sum = 0;
 #pragma omp simd reduction(+ : sum)

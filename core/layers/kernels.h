@@ -26,6 +26,15 @@ void Multiply(const float* x, float* y, long n);
 void Max(const float* x, float* y, long n);
 // y *= factor.
 void Scale(float factor, float* y, long n);
+// factors * x = low + scale * q, as nearly as 256 steps allow; NaN if a number is not finite.
+void Quantize(const float* x, const float* factors, unsigned char* q, long n, float* scale,
+              float* low);
+// y = scales * (scale * sums) + low * totals + bias: what Linear makes of sums of integers.
+void ScaleSums(const float* sums, float* y, long n, const float* scales, const float* totals,
+               const float* bias, float scale, float low);
+// y += that.
+void ScaleSumsAndAdd(const float* sums, float* y, long n, const float* scales, const float* totals,
+                     const float* bias, float scale, float low);
 // The sum of squares.
 float SquaredLength(const float* x, long n);
 

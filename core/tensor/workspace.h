@@ -8,6 +8,13 @@
 
 namespace attnd {
 
+// Sees what dense layers are given, on its way to them: for calibration, never while serving.
+class InputObserver {
+ public:
+  virtual ~InputObserver() = default;
+  virtual void Observe(const void* layer, ConstMatrix x) = 0;
+};
+
 // The scratch memory of one worker: one block, taken from the front and given back in reverse by
 // Frame. It has its full size from the start, so that the hot path allocates nothing. Not
 // thread-safe: each worker has its own.
@@ -44,12 +51,17 @@ class Workspace {
   // Fills all of it with NaN (0xFF), so that a test sees what is read before it is written.
   void Poison();
 
+  // Null, but while somebody observes.
+  InputObserver* observer() const { return observer_; }
+  void set_observer(InputObserver* observer) { observer_ = observer; }
+
  private:
   friend class Frame;
   std::byte* block_;
   size_t capacity_;
   size_t used_ = 0;
   size_t peak_ = 0;
+  InputObserver* observer_ = nullptr;
 };
 
 }  // namespace attnd

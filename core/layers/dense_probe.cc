@@ -1,0 +1,142 @@
+#include "core/layers/dense_probe.h"
+
+#include <algorithm>
+#include <cstring>
+#include <random>
+#include <utility>
+#include <vector>
+
+#include "core/tensor/aligned_buffer.h"
+
+namespace attnd {
+namespace {
+
+std::vector<float> RandomFloats(size_t count, uint32_t seed) {
+  std::mt19937 random(seed);
+  std::vector<float> values(count);
+  for (float& value : values) value = static_cast<float>(random() % 2001) / 1000.0f - 1.0f;
+  return values;
+}
+
+bool Equal(const float* a, const float* b, int64_t count) {
+  return std::memcmp(a, b, static_cast<size_t>(count) * sizeof(float)) == 0;
+}
+
+// Runs one random row at the first and at the last place of each row count, among other rows, and
+// compares the bits.
+class F32Probe : public DenseProbe {
+ public:
+  explicit F32Probe(const DenseKernels::Shape& shape)
+      : in_(shape.in),
+        out_(shape.out),
+        weights_(RandomFloats(static_cast<size_t>(in_ * out_), 1)),
+        bias_(RandomFloats(static_cast<size_t>(out_), 2)),
+        row_(RandomFloats(static_cast<size_t>(in_), 3)) {}
+
+  void Pack(const onednn::Dense& kernel, void* packed) override {
+    kernel.Pack(weights_.data(), packed);
+    expected_.clear();
+  }
+
+  bool Accepts(const onednn::Dense& kernel, int64_t rows, const void* packed) override {
+    std::vector<float> x = RandomFloats(static_cast<size_t>(rows * in_), 4);
+    std::copy(row_.begin(), row_.end(), x.begin());
+    std::copy(row_.begin(), row_.end(), x.end() - in_);
+    // Not zero, so that an epilogue which adds to the output has something to add to.
+    std::vector<float> y(static_cast<size_t>(rows * out_), 0.5f);
+    AlignedBuffer scratchpad(kernel.scratchpad_bytes());
+    kernel.Run(x.data(), packed, bias_.data(), scratchpad.data(), y.data());
+    if (expected_.empty()) expected_.assign(y.begin(), y.begin() + out_);
+    return Equal(y.data(), expected_.data(), out_) &&
+           Equal(y.data() + (rows - 1) * out_, expected_.data(), out_);
+  }
+
+ private:
+  int64_t in_, out_;
+  std::vector<float> weights_, bias_, row_;
+  std::vector<float> expected_;
+};
+
+// The last row is random numbers, all others are the largest. The weights are pairs that go to the
+// limits, each kind in outputs of its own, and all kinds in others.
+class Int8Probe : public DenseProbe {
+ public:
+  Int8Probe(const DenseKernels::Shape& shape, const Int8Limits& limits)
+      : in_(shape.in), out_(shape.out), last_(static_cast<size_t>(in_)) {
+    std::mt19937 random(1);
+    for (int64_t output = 0; output < out_; ++output) {
+      for (int64_t i = 0; i < in_; i += 2) {
+        // The fifth output's, of all kinds, would show pairs that are not (0, 1), (2, 3).
+        const int64_t kind = output % 5 == 4 ? static_cast<int64_t>(random() % 4) : output % 5;
+        const auto [a, b] = PairOf(kind, limits);
+        weights_.push_back(static_cast<int8_t>(a));
+        if (i + 1 < in_) weights_.push_back(static_cast<int8_t>(b));
+      }
+    }
+    for (uint8_t& value : last_) value = static_cast<uint8_t>(random());
+    largest_sums_ = SumsOf(std::vector<uint8_t>(static_cast<size_t>(in_), 255));
+    last_sums_ = SumsOf(last_);
+  }
+
+  void Pack(const onednn::Dense& kernel, void* packed) override {
+    kernel.Pack(weights_.data(), packed);
+  }
+
+  bool Accepts(const onednn::Dense& kernel, int64_t rows, const void* packed) override {
+    std::vector<uint8_t> x(static_cast<size_t>(rows * in_), 255);
+    std::copy(last_.begin(), last_.end(), x.end() - in_);
+    std::vector<float> y(static_cast<size_t>(rows * out_));
+    AlignedBuffer scratchpad(kernel.scratchpad_bytes());
+    kernel.Run(x.data(), packed, nullptr, scratchpad.data(), y.data());
+    bool equal = Equal(y.data() + (rows - 1) * out_, last_sums_.data(), out_);
+    for (int64_t row = 0; row + 1 < rows; ++row) {
+      equal &= Equal(y.data() + row * out_, largest_sums_.data(), out_);
+    }
+    return equal;
+  }
+
+ private:
+  static std::pair<int, int> PairOf(int64_t kind, const Int8Limits& limits) {
+    const int rest = limits.pair - limits.weight;
+    switch (kind) {
+      case 0:
+        return {limits.pair / 2, limits.pair / 2};
+      case 1:
+        return {-limits.weight, -rest};
+      case 2:
+        return {rest, limits.weight};
+      default:
+        return {limits.weight, -limits.weight};
+    }
+  }
+
+  std::vector<float> SumsOf(const std::vector<uint8_t>& row) const {
+    std::vector<float> sums;
+    for (int64_t output = 0; output < out_; ++output) {
+      int32_t sum = 0;
+      for (int64_t i = 0; i < in_; ++i) {
+        sum += row[static_cast<size_t>(i)] * weights_[static_cast<size_t>(output * in_ + i)];
+      }
+      sums.push_back(static_cast<float>(sum));
+    }
+    return sums;
+  }
+
+  int64_t in_, out_;
+  std::vector<int8_t> weights_;
+  std::vector<uint8_t> last_;
+  std::vector<float> largest_sums_, last_sums_;
+};
+
+}  // namespace
+
+std::unique_ptr<DenseProbe> DenseProbe::ForF32(const DenseKernels::Shape& shape) {
+  return std::make_unique<F32Probe>(shape);
+}
+
+std::unique_ptr<DenseProbe> DenseProbe::ForInt8(const DenseKernels::Shape& shape,
+                                                const Int8Limits& limits) {
+  return std::make_unique<Int8Probe>(shape, limits);
+}
+
+}  // namespace attnd
