@@ -1,9 +1,11 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -31,6 +33,10 @@ namespace attnd {
 using TensorReader = absl::FunctionRef<absl::Status(
     std::string_view name, std::span<const int64_t> shape, std::span<float> out)>;
 
+// The largest magnitude of each input channel of the layers' Linears, by what the Linear is called
+// ("encoder.3.ffn.down").
+using InputRanges = std::map<std::string, std::vector<float>>;
+
 // A stack of transformer layers as an ArchSpec describes it: rows in, contextualized rows out.
 // Const after Load and shared by all workers; what changes is in each worker's Scratch.
 class Encoder {
@@ -40,6 +46,12 @@ class Encoder {
     bool pooler = false;            // Load the pooler's weights.
     bool head = false;              // Load the head that the ArchSpec describes.
     int32_t projection = 0;         // Load a projection of this width; 0: there is none.
+    // Of the layers' products with weights. Attention, norms, pooler, heads and projection are
+    // always f32.
+    Precision precision = Precision::kF32;
+    // In int8: what those products are given (ObserveInputs of the same checkpoint in f32). Null:
+    // not known.
+    const InputRanges* input_ranges = nullptr;
   };
   static absl::StatusOr<std::unique_ptr<const Encoder>> Load(const ArchSpec& arch,
                                                              const Options& options,
@@ -75,6 +87,8 @@ class Encoder {
   // behind that over all rows.
   std::vector<KernelChoice> Kernels() const;
   size_t weight_bytes() const;
+  // The layers' Linears, as InputRanges calls them.
+  std::map<std::string, const Linear*> LayerLinears() const;
 
  private:
   struct Layer {

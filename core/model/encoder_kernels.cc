@@ -64,4 +64,18 @@ std::vector<KernelChoice> Encoder::Kernels() const {
   return list.Take();
 }
 
+std::map<std::string, const Linear*> Encoder::LayerLinears() const {
+  std::map<std::string, const Linear*> linears;
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    const Layer& layer = layers_[i];
+    const std::string prefix = StrCat("encoder.", i, ".");
+    linears[prefix + "attention.qkv"] = &layer.qkv;
+    linears[prefix + "attention.out"] = &layer.out;
+    linears[prefix + "ffn.up"] = &layer.ffn.up();
+    if (layer.ffn.gate() != nullptr) linears[prefix + "ffn.gate"] = layer.ffn.gate();
+    linears[prefix + "ffn.down"] = &layer.ffn.down();
+  }
+  return linears;
+}
+
 }  // namespace attnd

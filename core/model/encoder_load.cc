@@ -86,12 +86,26 @@ class Encoder::Loader {
     return Norm(std::move(gain), std::move(bias), arch_.norm_epsilon);
   }
 
+  // Of a layer's Linear, which has the encoder's precision.
+  DenseKernels::Shape LayerShape(int64_t in, int64_t out,
+                                 onednn::Epilogue epilogue = onednn::Epilogue::kNone) const {
+    return {in, out, epilogue, encoder_.options_.precision};
+  }
+
+  // Empty if they are not known, and for what is no layer's.
+  std::span<const float> InputRangesOf(std::string_view name) const {
+    const InputRanges* ranges = encoder_.options_.input_ranges;
+    if (ranges == nullptr) return {};
+    const auto found = ranges->find(std::string(name));
+    return found == ranges->end() ? std::span<const float>() : std::span(found->second);
+  }
+
   absl::StatusOr<Linear> LoadLinear(std::string_view name, const DenseKernels::Shape& shape,
                                     Bias with_bias) {
     ASSIGN_OR_RETURN(const DenseKernels* kernels, encoder_.dense_kernels_->Get(shape));
     ASSIGN_OR_RETURN(const auto weight, Read(StrCat(name, ".weight"), {shape.out, shape.in}));
     ASSIGN_OR_RETURN(const auto bias, ReadBias(name, shape.out, with_bias));
-    return Linear(kernels, weight, bias);
+    return Linear(kernels, weight, bias, InputRangesOf(name));
   }
 
   absl::Status LoadEmbed() {
@@ -144,7 +158,7 @@ class Encoder::Loader {
   absl::StatusOr<Linear> LoadQkv(const std::string& prefix) {
     const int64_t hidden = arch_.hidden, width = stack_.width();
     ASSIGN_OR_RETURN(const DenseKernels* kernels,
-                     encoder_.dense_kernels_->Get({hidden, 3 * width, onednn::Epilogue::kNone}));
+                     encoder_.dense_kernels_->Get(LayerShape(hidden, 3 * width)));
     std::vector<float> weight, bias;
     weight.reserve(static_cast<size_t>(3 * width * hidden));
     const float scale =
@@ -159,33 +173,33 @@ class Encoder::Loader {
       weight.insert(weight.end(), w.begin(), w.end());
       bias.insert(bias.end(), b.begin(), b.end());
     }
-    return Linear(kernels, weight, bias);
+    return Linear(kernels, weight, bias, InputRangesOf(prefix + "qkv"));
   }
 
   absl::StatusOr<FeedForward> LoadFeedForward(const std::string& prefix) {
     const int64_t hidden = arch_.hidden, inner = stack_.inner;
     const Bias bias = stack_.ffn_bias;
     ASSIGN_OR_RETURN(
-        Linear up, LoadLinear(prefix + "up", {hidden, inner, EpilogueOf(stack_.activation)}, bias));
+        Linear up,
+        LoadLinear(prefix + "up", LayerShape(hidden, inner, EpilogueOf(stack_.activation)), bias));
     std::unique_ptr<const Linear> gate;
     if (stack_.gated) {
-      ASSIGN_OR_RETURN(Linear loaded,
-                       LoadLinear(prefix + "gate", {hidden, inner, onednn::Epilogue::kNone}, bias));
+      ASSIGN_OR_RETURN(Linear loaded, LoadLinear(prefix + "gate", LayerShape(hidden, inner), bias));
       gate = std::make_unique<const Linear>(std::move(loaded));
     }
-    ASSIGN_OR_RETURN(
-        Linear down,
-        LoadLinear(prefix + "down", {inner, hidden, onednn::Epilogue::kAddToOutput}, bias));
+    ASSIGN_OR_RETURN(Linear down,
+                     LoadLinear(prefix + "down",
+                                LayerShape(inner, hidden, onednn::Epilogue::kAddToOutput), bias));
     return FeedForward(std::move(up), std::move(gate), std::move(down));
   }
 
   absl::Status LoadLayer(int32_t index) {
     const std::string prefix = StrCat("encoder.", index, ".");
     ASSIGN_OR_RETURN(Linear qkv, LoadQkv(prefix + "attention."));
-    ASSIGN_OR_RETURN(Linear out,
-                     LoadLinear(prefix + "attention.out",
-                                {stack_.width(), arch_.hidden, onednn::Epilogue::kAddToOutput},
-                                stack_.attention_bias));
+    ASSIGN_OR_RETURN(Linear out, LoadLinear(prefix + "attention.out",
+                                            LayerShape(stack_.width(), arch_.hidden,
+                                                       onednn::Epilogue::kAddToOutput),
+                                            stack_.attention_bias));
     std::optional<Norm> attention_norm;
     if (index > 0 || stack_.first_norm) {
       ASSIGN_OR_RETURN(attention_norm, LoadNorm(prefix + "attention.norm", stack_.norm_bias));
@@ -283,6 +297,7 @@ absl::StatusOr<std::unique_ptr<const Encoder>> Encoder::Load(const ArchSpec& arc
   onednn::UseOneThread();
   std::unique_ptr<Encoder> encoder(new Encoder(arch, options));
   RETURN_IF_ERROR(Loader(*encoder, read).LoadAll());
+  encoder->options_.input_ranges = nullptr;  // The caller's, and not needed any more.
   return std::unique_ptr<const Encoder>(std::move(encoder));
 }
 
@@ -306,7 +321,7 @@ size_t Encoder::WorkspaceBytes() const {
       Head::WorkspaceBytes(hidden, std::max<int64_t>(outputs, hidden)) +
       floats(Head::kTileRows * hidden) + floats(rows) +
       (arch_.head.kind == HeadKind::kSequenceLabels ? floats(Head::kTileRows * outputs) : 0);
-  return batch + std::max({attention, ffn, pooler, head}) + dense_kernels_->scratchpad_bytes() + 64;
+  return batch + std::max({attention, ffn, pooler, head}) + dense_kernels_->workspace_bytes() + 64;
 }
 
 size_t Encoder::weight_bytes() const {

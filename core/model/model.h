@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "core/base/model_dir.h"
@@ -18,6 +19,11 @@ class Model {
   struct Options {
     int32_t batch_rows_max =
         4096;  // The most rows that one batch holds; at least the longest sequence.
+    Precision precision = Precision::kF32;
+    // Sequences of ids, special tokens included, that say what a model that is not f32 is given:
+    // its channels are scaled by what they hold there, and its accuracy is measured. At least 3,
+    // each of 1 to 512 ids and no longer than the model allows. Nothing in f32.
+    std::vector<std::vector<int32_t>> calibration = {};
   };
   // Reads and checks config, pooling configuration and weights; packs the weights; makes and probes
   // the kernels. Errors name the file and the reason in one line.

@@ -197,6 +197,10 @@ absl::StatusOr<std::string> ModelDigest(const ModelDir& dir, const ModelConfig& 
                                         const Weights& weights, const DigestChoices& choices) {
   Sha256 digest;
   AddPart(digest, choices.precision, 0);
+  for (const std::vector<int32_t>& input : choices.calibration) {
+    AddPart(digest, "calibration", input.size() * sizeof(int32_t));
+    digest.Update({reinterpret_cast<const char*>(input.data()), input.size() * sizeof(int32_t)});
+  }
   const auto add = [&](const std::string& name, uint64_t bytes_max) -> absl::Status {
     ASSIGN_OR_RETURN(const ModelFile file, dir.OpenFile(name, bytes_max));
     return AddFile(digest, name, file);

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <map>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -46,11 +47,13 @@ absl::StatusOr<ModelConfig> ReadModelConfig(const ModelDir& dir);
 struct DigestChoices {
   std::string_view precision;       // How it is computed: "f32".
   HeadKind head = HeadKind::kNone;  // That the checkpoint has.
+  // What a model that is not f32 is calibrated on (Model::Options).
+  std::span<const std::vector<int32_t>> calibration = {};
 };
-// SHA-256, as 64 hexadecimal digits, over all that changes an answer: the precision, and name, size
-// and content of tokenizer.json, the weight files and `config.files`; with HeadKind::kVocabulary
-// also of the files that name the mask token, where they are there. Its first 16 digits are the
-// model's version.
+// SHA-256, as 64 hexadecimal digits, over all that changes an answer: the precision, the
+// calibration where there is one, and name, size and content of tokenizer.json, the weight files
+// and `config.files`; with HeadKind::kVocabulary also of the files that name the mask token, where
+// they are there. Its first 16 digits are the model's version.
 absl::StatusOr<std::string> ModelDigest(const ModelDir& dir, const ModelConfig& config,
                                         const Weights& weights, const DigestChoices& choices);
 

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,17 @@ struct KernelChoice {
   std::string layer;           // "attention.qkv"
   std::string implementation;  // "jit_1x1:avx2"
   std::string reason;
+};
+
+// How near a model's pooled vectors are to those of the same checkpoint in f32, over some inputs.
+struct Accuracy {
+  int32_t inputs = 0;
+  double cosine_mean = 0;  // Of the two vectors of an input.
+  double cosine_min = 0;
+  int32_t worst = 0;  // The input that has it, from 0.
+  // Of all questions "which of two inputs is nearer to a third", the part that both answer alike;
+  // questions whose answers lie closer than 0.01 in f32 are not asked.
+  double ranking_agreement = 0;
 };
 
 // What was loaded, and how it is computed.
@@ -37,8 +49,9 @@ struct ModelInfo {
   // nothing is said; empty: none.
   std::map<std::string, std::string> prompts;
   std::string default_prompt_name;
-  std::string dtype;             // "f32"
-  std::string checkpoint_dtype;  // "F32", "F16", "BF16"
+  std::string dtype;                 // "f32", "int8"
+  std::optional<Accuracy> accuracy;  // Of what is not f32.
+  std::string checkpoint_dtype;      // "F32", "F16", "BF16"
   std::vector<KernelChoice> kernels;
   std::vector<std::string> leftovers;  // Tensors of the checkpoint that nothing uses.
   uint64_t weight_bytes = 0;           // Of the packed weights.

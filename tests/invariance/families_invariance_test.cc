@@ -14,6 +14,7 @@
 #include <numeric>
 #include <random>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "core/base/model_dir.h"
@@ -73,10 +74,13 @@ class ShuffledTeam : public Team {
 
 class Subject {
  public:
-  explicit Subject(const TinyModel& shape) : shape_(shape) {
+  explicit Subject(const TinyModel& shape, Precision precision = Precision::kF32) : shape_(shape) {
     onednn::UseOneThread();
     testing::WriteTinyModel(dir_.path(), shape);
-    auto model = Model::Load(*ModelDir::Open(dir_.path()), {.batch_rows_max = kBatchRowsMax});
+    Model::Options options{.batch_rows_max = kBatchRowsMax, .precision = precision};
+    if (precision != Precision::kF32)
+      options.calibration = {{1, 2, 3, 4, 5, 6, 7, 8, 9}, {2}, {3, 9}};
+    auto model = Model::Load(*ModelDir::Open(dir_.path()), options);
     EXPECT_TRUE(model.ok()) << model.status();
     if (!model.ok()) return;
     model_ = *std::move(model);
@@ -199,12 +203,18 @@ std::vector<EncodeTask> ChooseBatch(const std::vector<EncodeTask>& alone, Random
   return chosen;
 }
 
-class FamiliesInvarianceTest : public ::testing::TestWithParam<TinyModel> {};
+class FamiliesInvarianceTest : public ::testing::TestWithParam<std::tuple<TinyModel, Precision>> {
+ protected:
+  FamiliesInvarianceTest()
+      : subject_(Sized(std::get<TinyModel>(GetParam())), std::get<Precision>(GetParam())) {}
+  void SetUp() override { ASSERT_TRUE(subject_.loaded()); }
+
+  Subject subject_;
+};
 
 TEST_P(FamiliesInvarianceTest, NoBitDependsOnTheBatchOrOnTheOptions) {
   Random random(20260102);
-  Subject subject(Sized(GetParam()));
-  ASSERT_TRUE(subject.loaded());
+  Subject& subject = subject_;
   std::vector<EncodeTask> alone;
   for (const int32_t length : Lengths()) {
     const EncodeTask plain = subject.RunAlone(subject.Plain(length, random));
@@ -229,8 +239,7 @@ TEST_P(FamiliesInvarianceTest, NoBitDependsOnTheBatchOrOnTheOptions) {
 
 TEST_P(FamiliesInvarianceTest, NoBitDependsOnWhoComputesWhat) {
   Random random(20261125);
-  Subject subject(Sized(GetParam()));
-  ASSERT_TRUE(subject.loaded());
+  Subject& subject = subject_;
   for (const int32_t length : {1, 8, 9, 16, 17, 40, 129, kLengthMax}) {
     std::vector<EncodeTask> tasks = {
         subject.RunAlone(subject.WithOptions(subject.Plain(length, random), random)),
@@ -245,12 +254,16 @@ TEST_P(FamiliesInvarianceTest, NoBitDependsOnWhoComputesWhat) {
   }
 }
 
-std::string NameOfParameter(const ::testing::TestParamInfo<TinyModel>& info) {
-  return NameOf(info.param);
+std::string NameOfParameter(
+    const ::testing::TestParamInfo<FamiliesInvarianceTest::ParamType>& info) {
+  const auto& [model, precision] = info.param;
+  return NameOf(model) + "_" + std::string(NameOf(precision));
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, FamiliesInvarianceTest,
-                         ::testing::ValuesIn(testing::TinyModels()), NameOfParameter);
+                         ::testing::Combine(::testing::ValuesIn(testing::TinyModels()),
+                                            ::testing::Values(Precision::kF32, Precision::kInt8)),
+                         NameOfParameter);
 
 // A model behind the engine, and what it answers alone.
 struct Served {
