@@ -11,6 +11,14 @@ static_assert(static_cast<int>(Positions::kSinusoidal) == v1::POSITIONS_SINUSOID
 static_assert(static_cast<int>(Head::kVocabulary) == v1::HEAD_VOCABULARY);
 static_assert(static_cast<int>(ScoreFunction::kNone) == v1::SCORE_FUNCTION_NONE);
 
+Accuracy FromProto(const v1::Accuracy& accuracy) {
+  return {.texts = accuracy.texts(),
+          .cosine_mean = accuracy.cosine_mean(),
+          .cosine_min = accuracy.cosine_min(),
+          .worst_text = accuracy.worst_text(),
+          .ranking_agreement = accuracy.ranking_agreement()};
+}
+
 }  // namespace
 
 v1::AttendRequest ToProto(const AttendRequest& request) {
@@ -87,6 +95,7 @@ ModelInfo FromProto(const v1::ModelInfo& info) {
                    .pooling = static_cast<Pooling>(info.pooling()),
                    .normalize = info.normalize(),
                    .dtype = info.dtype(),
+                   .accuracy = {},
                    .checkpoint_dtype = info.checkpoint_dtype(),
                    .isa = info.isa(),
                    .onednn_version = info.onednn_version(),
@@ -111,6 +120,7 @@ ModelInfo FromProto(const v1::ModelInfo& info) {
                               .layers_per_request = info.limits().layers_per_request(),
                               .attention_map_scores = info.limits().attention_map_scores(),
                               .spans_per_input = info.limits().spans_per_input()}};
+  if (info.has_accuracy()) result.accuracy = FromProto(info.accuracy());
   for (const v1::Kernel& kernel : info.kernels()) {
     result.kernels.push_back({.layer = kernel.layer(),
                               .implementation = kernel.implementation(),

@@ -284,6 +284,15 @@ struct Limits {
   int32_t spans_per_input = 0;
 };
 
+// How near a model's pooled vectors are to those of the same checkpoint in f32.
+struct Accuracy {
+  int32_t texts = 0;  // That were compared.
+  double cosine_mean = 0;
+  double cosine_min = 0;
+  std::string worst_text;        // Itself, or "line N" of a file of the server's operator.
+  double ranking_agreement = 0;  // Part of the orders by similarity that are the same, 0 to 1.
+};
+
 struct ModelInfo {
   std::string name;
   std::string version;
@@ -297,7 +306,8 @@ struct ModelInfo {
   int32_t length_default = 0;  // What holds when a request sets none.
   Pooling pooling = Pooling::kDefault;
   bool normalize = false;
-  std::string dtype;
+  std::string dtype;                 // "f32", "int8"
+  std::optional<Accuracy> accuracy;  // Of what is not f32.
   std::string checkpoint_dtype;
   std::string isa;
   std::string onednn_version;

@@ -20,6 +20,7 @@
 #include "core/batch/model_executor.h"
 #include "core/model/model.h"
 #include "grpc/support/log.h"
+#include "server/calibration.h"
 #include "server/config.h"
 #include "server/cpu_quota.h"
 #include "server/observe/log.h"
@@ -48,8 +49,8 @@ void QuietGrpc() {
   gpr_set_log_function([](gpr_log_func_args*) {});
 }
 
-// One line a decision.
-void LogModel(const ModelEntry& entry, spdlog::logger& log) {
+// One line a decision. `worst_text` describes the one that the model's accuracy is worst at.
+void LogModel(const ModelEntry& entry, const std::string& worst_text, spdlog::logger& log) {
   const ServedModel& model = entry.model;
   const ModelInfo& info = model.info;
   log.info("model {}: {}, version {}, {} layers, hidden size {}, {} heads, vocabulary {}",
@@ -57,6 +58,13 @@ void LogModel(const ModelEntry& entry, spdlog::logger& log) {
            info.vocabulary);
   log.info("model {}: checkpoint {}, computed in {}, {} MiB of packed weights", model.name,
            info.checkpoint_dtype, info.dtype, info.weight_bytes >> 20);
+  if (info.accuracy) {
+    log.info(
+        "model {}: cosine of {} to f32 over {} calibration texts: {:.5f} on average, {:.5f} at "
+        "least, at {}; ranking agreement {:.4f}",
+        model.name, info.dtype, info.accuracy->inputs, info.accuracy->cosine_mean,
+        info.accuracy->cosine_min, worst_text, info.accuracy->ranking_agreement);
+  }
   log.info("model {}: at most {} tokens, {} by default", model.name, info.length_max,
            info.length_default);
   log.info(
@@ -152,6 +160,11 @@ absl::Status InModel(const ModelSource& source, const absl::Status& status) {
                       fmt::format("--model: {}: {}", source.name, std::string(status.message())));
 }
 
+absl::StatusOr<CalibrationTexts> ReadTexts(const Config& config) {
+  if (config.calibration_texts.empty()) return CalibrationTexts::BuiltIn();
+  return CalibrationTexts::Read(config.calibration_texts);
+}
+
 // core/layers/kernels.cc is compiled for these.
 absl::Status CheckCpu() {
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return absl::OkStatus();
@@ -165,16 +178,21 @@ absl::Status Run(Config config, std::shared_ptr<spdlog::logger> log) {
   if (config.workers == 0) config.workers = quota.cpus;
 
   LogLimits(config, quota, *log);
+  AccuracyDemand demand{.cosine_min = config.accuracy_min};
+  ASSIGN_OR_RETURN(demand.texts, ReadTexts(config));
   std::vector<LoadedModel> loaded;  // Outlives the server.
   for (const ModelSource& source : config.models) {
-    auto model = LoadModel(source.path, {.batch_rows_max = config.limits.batch_tokens});
+    auto model = LoadModel(source.path,
+                           {.batch_rows_max = config.limits.batch_tokens,
+                            .precision = source.precision.value_or(config.precision)},
+                           demand);
     if (!model.ok()) return InModel(source, model.status());
     loaded.push_back(*std::move(model));
   }
   std::vector<ModelEntry> entries;
   for (size_t i = 0; i < loaded.size(); ++i) {
     entries.push_back(MakeEntry(config.models[i], config.limits, loaded[i]));
-    LogModel(entries.back(), *log);
+    LogModel(entries.back(), loaded[i].worst_description, *log);
   }
   ASSIGN_OR_RETURN(auto server, Server::Start(config, std::move(entries), log));
   if (!config.metrics_listen.empty()) {
@@ -189,12 +207,19 @@ absl::Status Run(Config config, std::shared_ptr<spdlog::logger> log) {
   return absl::OkStatus();
 }
 
-// --check-config: prints the configuration, or what is wrong with a model directory.
-int PrintCheck(const ConfigCheck& check) {
-  for (const ModelSource& source : check.config.models) {
+absl::Status Check(const Config& config) {
+  RETURN_IF_ERROR(ReadTexts(config).status());
+  for (const ModelSource& source : config.models) {
     const absl::Status status = CheckModel(source.path);
-    if (status.ok()) continue;
-    std::fprintf(stderr, "attnd: %s\n", std::string(InModel(source, status).message()).c_str());
+    if (!status.ok()) return InModel(source, status);
+  }
+  return absl::OkStatus();
+}
+
+// --check-config: prints the configuration, or what is wrong with a file that it names.
+int PrintCheck(const ConfigCheck& check) {
+  if (const absl::Status status = Check(check.config); !status.ok()) {
+    std::fprintf(stderr, "attnd: %s\n", std::string(status.message()).c_str());
     return kBadConfig;
   }
   std::printf("%s\n", check.text.c_str());

@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include "core/layers/dense_kernels.h"
 #include "server/observe/log.h"
 #include "server/validate/limits.h"
 
@@ -32,6 +33,7 @@ struct ModelSource {
   double weight = 1;
   // Instead of the server's.
   std::optional<int64_t> queue_tokens, queue_requests, queue_bytes;
+  std::optional<Precision> precision;
 };
 
 // Every knob. A flag's name is its name in the config file; in the environment it is
@@ -44,6 +46,9 @@ struct Config {
   bool insecure = false;
   bool reflection = false;
   int workers = 0;  // 0: as many as the CPU quota has.
+  Precision precision = Precision::kF32;
+  std::string calibration_texts;  // A file; empty: those that attnd brings along.
+  double accuracy_min = 0.99;     // The least cosine of a calibration text, of what is not f32.
   std::chrono::nanoseconds batch_delay{0};
   bool share_identical = true;
   int64_t result_cache_bytes = 0;  // 0: results are not kept.

@@ -27,11 +27,13 @@ std::string Text(std::chrono::nanoseconds duration) {
 ConfigFlags::ConfigFlags(CLI::App& app, Config& config) : app_(app), config_(config) {
   app.set_config("--config", "", "A file of lines `flag = value`, without the dashes.");
   app.allow_config_extras(CLI::config_extras_mode::error);
-  app.add_flag("--check-config", check_only_,
-               "Check the configuration and the model directory (all but the weights' numbers), "
-               "print the configuration, and exit.")
+  app.add_flag(
+         "--check-config", check_only_,
+         "Check the configuration, the model directory (all but the weights' numbers) and the "
+         "calibration texts, print the configuration, and exit.")
       ->configurable(false);
   AddModels();
+  AddPrecision();
   AddAddresses();
   AddEngine();
   AddLimits();
@@ -226,6 +228,7 @@ std::string ConfigFlags::CheckAddress(const char* flag, const std::string& text,
 }
 
 std::string ConfigFlags::Finish() {
+  config_.precision = *ParsePrecision(precision_);
   config_.log_format = log_format_ == "json" ? LogFormat::kJson : LogFormat::kText;
   for (const Duration& duration : durations_) {
     absl::Duration value;

@@ -36,6 +36,7 @@ class ConfigFlags {
   static constexpr Range kQueueBytes{1 << 20, int64_t{1} << 36};
 
   void AddModels();
+  void AddPrecision();
   void AddAddresses();
   void AddLimits();
   void AddHeadLimits();
@@ -61,7 +62,9 @@ class ConfigFlags {
   Config& config_;
   std::deque<Duration> durations_;
   // As given: [NAME=]DIR, and NAME=VALUE.
-  std::vector<std::string> models_, weights_, queue_tokens_, queue_requests_, queue_bytes_;
+  std::vector<std::string> models_, weights_, precisions_, queue_tokens_, queue_requests_,
+      queue_bytes_;
+  std::string precision_ = "f32";
   std::string log_format_ = "text";
   bool check_only_ = false;
 };

@@ -1,4 +1,4 @@
-// The flags that say which models are served, and what each has of its own.
+// The flags that say which models are served, in what precision, and what each has of its own.
 
 #include <algorithm>
 #include <filesystem>
@@ -7,6 +7,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "core/base/strings.h"
+#include "server/calibration.h"
 #include "server/config_flags.h"
 
 namespace attnd {
@@ -42,11 +43,41 @@ void ConfigFlags::AddModels() {
   AddList("--model-weight", weights_, "NAME=WEIGHT",
           "A model's share of the workers' time while others have work too, 0.01 to 100 "
           "(default: 1). A model alone gets all of it, whatever its weight.");
+  AddList("--model-precision", precisions_, "NAME=PRECISION", "precision of that model alone.");
   AddList("--model-queue-tokens", queue_tokens_, "NAME=TOKENS",
           "queue-tokens of that model alone.");
   AddList("--model-queue-requests", queue_requests_, "NAME=INPUTS",
           "queue-requests of that model alone.");
   AddList("--model-queue-bytes", queue_bytes_, "NAME=BYTES", "queue-bytes of that model alone.");
+}
+
+void ConfigFlags::AddPrecision() {
+  Named(app_.add_option("--precision", precision_,
+                        "What the layers' products with weights are computed in: f32; or int8, "
+                        "which keeps those weights in a quarter of the memory and moves results a "
+                        "little (GetModel says how far)."))
+      ->check(CLI::IsMember({"f32", "int8"}))
+      ->capture_default_str();
+  Named(app_.add_option(
+            "--calibration-texts", config_.calibration_texts,
+            StrCat("A file of texts like those that will come, one a line, UTF-8, ",
+                   kCalibrationTextsMin, " to ", kCalibrationLinesMax, " lines, at most ",
+                   kCalibrationBytesMax,
+                   " bytes: models that are not f32 are fitted to them and "
+                   "measured over them, which takes the start as long as encoding them does. "
+                   "Empty: texts that attnd brings along.")))
+      ->type_name("FILE")
+      ->capture_default_str();
+  const auto check = [](const std::string& text) -> std::string {
+    double value = 0;
+    if (absl::SimpleAtod(text, &value) && value >= 0 && value <= 1) return {};
+    return StrCat("\"", text, "\" is not a number from 0 to 1");
+  };
+  Named(app_.add_option("--accuracy-min", config_.accuracy_min,
+                        "The least cosine of a calibration text's vector to that in f32; a model "
+                        "that is not f32 and comes less near is not served."))
+      ->check(CLI::Validator(check, "0 to 1"))
+      ->capture_default_str();
 }
 
 std::string ConfigFlags::ForModels(
@@ -108,7 +139,14 @@ std::string ConfigFlags::FinishModelOptions() {
   const auto weight = [](const std::string& text, ModelSource& model) {
     return absl::SimpleAtod(text, &model.weight) && model.weight >= 0.01 && model.weight <= 100;
   };
+  const auto precision = [](const std::string& text, ModelSource& model) {
+    model.precision = ParsePrecision(text);
+    return model.precision.has_value();
+  };
   std::string wrong = ForModels("--model-weight", weights_, "NAME=0.01 to 100", weight);
+  if (wrong.empty()) {
+    wrong = ForModels("--model-precision", precisions_, "NAME=f32 or NAME=int8", precision);
+  }
   const auto numbers = [&](const char* flag, const std::vector<std::string>& given, Range range,
                            std::optional<int64_t> ModelSource::*member) {
     if (!wrong.empty()) return;

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "core/base/check.h"
 #include "core/base/json.h"
 #include "core/base/status_macros.h"
 #include "core/base/strings.h"
@@ -40,6 +41,25 @@ absl::StatusOr<std::optional<int32_t>> FindMaskId(const ModelDir& dir, const Mod
   return token ? tokenizer.IdOf(*token) : std::nullopt;
 }
 
+// The texts as a model takes them. No id leaves its vocabulary.
+absl::StatusOr<CalibrationInputs> Calibrate(const ModelDir& dir, const Tokenizer& tokenizer,
+                                            const CalibrationTexts& texts) {
+  ASSIGN_OR_RETURN(const ModelInfo info, Model::Check(dir));
+  RETURN_IF_ERROR(CheckVocabulary(tokenizer, info));
+  return Tokenize(texts, tokenizer, info.length_default);
+}
+
+// Which text the model is worst at, if it meets the demand there.
+absl::Status FindWorst(const CalibrationInputs& inputs, const AccuracyDemand& demand,
+                       LoadedModel& loaded) {
+  const ModelInfo& info = loaded.model->info();
+  CHECK_THAT(info.accuracy.has_value());
+  const size_t worst = inputs.texts.at(static_cast<size_t>(info.accuracy->worst));
+  loaded.worst_text = demand.texts.NameOf(worst);
+  loaded.worst_description = demand.texts.Describe(worst);
+  return CheckAccuracy(*info.accuracy, demand.cosine_min, info.dtype, loaded.worst_description);
+}
+
 }  // namespace
 
 absl::StatusOr<std::optional<std::string>> ReadMaskToken(const ModelDir& dir) {
@@ -64,12 +84,19 @@ absl::StatusOr<std::optional<std::string>> ReadMaskToken(const ModelDir& dir) {
   return std::nullopt;
 }
 
-absl::StatusOr<LoadedModel> LoadModel(const std::string& path, const Model::Options& options) {
+absl::StatusOr<LoadedModel> LoadModel(const std::string& path, Model::Options options,
+                                      const AccuracyDemand& demand) {
   LoadedModel loaded;
   ASSIGN_OR_RETURN(const ModelDir dir, ModelDir::Open(path));
   // The tokenizer first: it is small, and a broken one should not cost reading the weights.
   ASSIGN_OR_RETURN(loaded.tokenizer, LoadTokenizer(dir));
+  CalibrationInputs inputs;
+  if (options.precision != Precision::kF32) {
+    ASSIGN_OR_RETURN(inputs, Calibrate(dir, *loaded.tokenizer, demand.texts));
+    options.calibration = inputs.ids;
+  }
   ASSIGN_OR_RETURN(loaded.model, Model::Load(dir, options));
+  if (options.precision != Precision::kF32) RETURN_IF_ERROR(FindWorst(inputs, demand, loaded));
   RETURN_IF_ERROR(CheckVocabulary(*loaded.tokenizer, loaded.model->info()));
   ASSIGN_OR_RETURN(loaded.mask_id, FindMaskId(dir, loaded.model->info(), *loaded.tokenizer));
   return loaded;
@@ -87,6 +114,7 @@ ServedModel Serve(const std::string& name, const LoadedModel& loaded) {
   ServedModel served;
   served.name = name;
   served.info = loaded.model->info();
+  served.worst_text = loaded.worst_text;
   served.isa = onednn::Isa();
   served.onednn_version = onednn::Version();
   const Model* model = loaded.model.get();

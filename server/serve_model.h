@@ -9,6 +9,7 @@
 #include "core/base/model_dir.h"
 #include "core/input/tokenizer.h"
 #include "core/model/model.h"
+#include "server/calibration.h"
 #include "server/validate/served_model.h"
 
 namespace attnd {
@@ -18,10 +19,22 @@ struct LoadedModel {
   std::unique_ptr<const Model> model;
   std::unique_ptr<const Tokenizer> tokenizer;
   std::optional<int32_t> mask_id;  // Of a masked-language model.
+  // Of a model that is not f32, the text that its accuracy is worst at.
+  std::string worst_text;         // As CalibrationTexts::NameOf says it,
+  std::string worst_description;  // and as Describe does.
 };
 
-// Reads a model's directory; the tokenizer's ids are within the model's vocabulary.
-absl::StatusOr<LoadedModel> LoadModel(const std::string& path, const Model::Options& options);
+// What a model that is not f32 is calibrated on, and how near to f32 each of these texts must come.
+struct AccuracyDemand {
+  CalibrationTexts texts = CalibrationTexts::BuiltIn();
+  double cosine_min = 0;
+};
+
+// Reads a model's directory; the tokenizer's ids are within the model's vocabulary. Of `options`,
+// `calibration` is made here, of the demand's texts; a model that does not meet the demand is
+// kFailedPrecondition.
+absl::StatusOr<LoadedModel> LoadModel(const std::string& path, Model::Options options,
+                                      const AccuracyDemand& demand = {});
 
 // All that LoadModel checks, but for the weights' numbers.
 absl::Status CheckModel(const std::string& path);

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "client/client.h"
 #include "client/commands/commands.h"
@@ -76,6 +77,16 @@ void PrintHead(const ModelInfo& model, std::ostream& out) {
   }
 }
 
+// What the type that is computed in costs.
+void PrintAccuracy(const Accuracy& accuracy, std::ostream& out) {
+  out << absl::StrFormat(
+      "  accuracy    cosine to f32 %.5f on average, %.5f at least, ranking agreement %.4f over %d "
+      "texts\n",
+      accuracy.cosine_mean, accuracy.cosine_min, accuracy.ranking_agreement, accuracy.texts);
+  constexpr int kColumnsMax = 80;
+  out << "  worst text  " << Shorten(accuracy.worst_text, kColumnsMax) << "\n";
+}
+
 void PrintModel(const ModelInfo& model, std::ostream& out) {
   out << model.name << "\n"
       << "  version     " << model.version << "\n"
@@ -89,6 +100,7 @@ void PrintModel(const ModelInfo& model, std::ostream& out) {
       << "\n"
       << "  compute     " << model.dtype << " on " << model.isa << ", oneDNN "
       << model.onednn_version << "\n";
+  if (model.accuracy) PrintAccuracy(*model.accuracy, out);
   PrintLimits(model.limits, out);
   PrintHead(model, out);
   for (const Kernel& kernel : model.kernels) {

@@ -38,6 +38,16 @@ RawJson LimitsJson(const Limits& limits) {
       .Done();
 }
 
+RawJson AccuracyJson(const Accuracy& accuracy) {
+  return JsonObject()
+      .Add("texts", accuracy.texts)
+      .Add("cosine_mean", accuracy.cosine_mean)
+      .Add("cosine_min", accuracy.cosine_min)
+      .Add("worst_text", accuracy.worst_text)
+      .Add("ranking_agreement", accuracy.ranking_agreement)
+      .Done();
+}
+
 RawJson PromptsJson(const std::map<std::string, std::string>& prompts) {
   RawJson json{.text = "{"};
   for (const auto& [name, text] : prompts) {
@@ -110,6 +120,7 @@ std::string FormatModelJson(const ModelInfo& model) {
   object.Add("max_length_default", model.length_default);
   object.Add("pooling", PoolingName(model.pooling)).Add("normalize", model.normalize);
   object.Add("dtype", model.dtype).Add("checkpoint_dtype", model.checkpoint_dtype);
+  if (model.accuracy) object.Add("accuracy", AccuracyJson(*model.accuracy));
   object.Add("isa", model.isa).Add("onednn_version", model.onednn_version);
   object.Add("head", HeadName(model.head));
   object.Add("labels", JsonArray(model.labels, [](const std::string& label) { return label; }));

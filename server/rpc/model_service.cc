@@ -1,6 +1,7 @@
 #include "server/rpc/model_service.h"
 
 #include <chrono>
+#include <string>
 
 #include "core/base/status_macros.h"
 #include "server/rpc/unary_call.h"
@@ -79,6 +80,14 @@ void Describe(const Limits& limits, v1::Limits& to) {
   to.set_answers_per_question(limits.answers_per_question);
 }
 
+void Describe(const Accuracy& accuracy, const std::string& worst_text, v1::Accuracy& to) {
+  to.set_texts(accuracy.inputs);
+  to.set_cosine_mean(accuracy.cosine_mean);
+  to.set_cosine_min(accuracy.cosine_min);
+  to.set_worst_text(worst_text);
+  to.set_ranking_agreement(accuracy.ranking_agreement);
+}
+
 void Describe(const ModelContext& model, v1::ModelInfo& to) {
   const ModelInfo& info = model.served.info;
   to.set_name(model.served.name);
@@ -111,6 +120,7 @@ void Describe(const ModelContext& model, v1::ModelInfo& to) {
   to.set_default_prompt_name(info.default_prompt_name);
   to.set_projection_size(info.projection);
   to.set_weight(model.weight);
+  if (info.accuracy) Describe(*info.accuracy, model.served.worst_text, *to.mutable_accuracy());
 }
 
 absl::Status HandleListModels(UnaryCall& call, const v1::ListModelsRequest&) {

@@ -20,6 +20,7 @@ namespace attnd {
 struct ServedModel {
   std::string name;
   ModelInfo info;
+  std::string worst_text;      // What CalibrationTexts calls the worst of info.accuracy.
   std::string isa;             // "avx2"; oneDNN's name of it.
   std::string onednn_version;  // "2.6.3"
 

@@ -244,6 +244,11 @@ TEST(AttnctlModels, PrintsWhatIsServed) {
   EXPECT_EQ(outcome.code, 0) << outcome.error;
   EXPECT_THAT(outcome.out, HasSubstr("fake"));
   EXPECT_THAT(outcome.out, HasSubstr("ffn.up: jit_1x1:avx2"));
+  EXPECT_THAT(outcome.out, HasSubstr("compute     int8 on "));
+  EXPECT_THAT(outcome.out,
+              HasSubstr("accuracy    cosine to f32 0.99912 on average, 0.99750 at least, "
+                        "ranking agreement 0.9950 over 40 texts\n"));
+  EXPECT_THAT(outcome.out, HasSubstr("worst text  caf\u00e9 au lait\n"));
   EXPECT_THAT(outcome.out, HasSubstr("32 inputs a request"));
   EXPECT_THAT(outcome.out, HasSubstr("1024 bytes held"));
   EXPECT_THAT(outcome.out, HasSubstr("deadline 1.5 s by default"));

@@ -227,5 +227,25 @@ TEST(ConvertModel, ReadsWhatTheModelCanDo) {
   EXPECT_EQ(read.projection_size, 96);
 }
 
+TEST(ConvertModel, TellsWhatItsTypeCostsIfTheServerDoes) {
+  v1::ModelInfo info;
+  info.set_dtype("f32");
+  EXPECT_FALSE(FromProto(info).accuracy.has_value());
+  info.set_dtype("int8");
+  info.mutable_accuracy()->set_texts(40);
+  info.mutable_accuracy()->set_cosine_mean(0.999);
+  info.mutable_accuracy()->set_cosine_min(0.995);
+  info.mutable_accuracy()->set_worst_text("line 7");
+  info.mutable_accuracy()->set_ranking_agreement(0.98);
+  const ModelInfo read = FromProto(info);
+  EXPECT_EQ(read.dtype, "int8");
+  ASSERT_TRUE(read.accuracy.has_value());
+  EXPECT_EQ(read.accuracy->texts, 40);
+  EXPECT_EQ(read.accuracy->cosine_mean, 0.999);
+  EXPECT_EQ(read.accuracy->cosine_min, 0.995);
+  EXPECT_EQ(read.accuracy->worst_text, "line 7");
+  EXPECT_EQ(read.accuracy->ranking_agreement, 0.98);
+}
+
 }  // namespace
 }  // namespace attnd::client

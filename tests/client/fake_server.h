@@ -213,6 +213,13 @@ class FakeModels final : public v1::ModelService::Service {
     info.set_name("fake");
     info.set_version("v1");
     info.set_family("bert");
+    info.set_dtype("int8");
+    auto& accuracy = *info.mutable_accuracy();
+    accuracy.set_texts(40);
+    accuracy.set_cosine_mean(0.99912);
+    accuracy.set_cosine_min(0.9975);
+    accuracy.set_worst_text("caf\u00e9\nau lait");
+    accuracy.set_ranking_agreement(0.995);
     info.set_hidden_size(2);
     info.set_vocabulary_size(30522);
     info.set_max_length_limit(512);

@@ -250,6 +250,10 @@ TEST_F(HeadCommands, ModelsPrintsJson) {
   EXPECT_EQ(line["name"], "fake");
   EXPECT_EQ(line["layers"], 6);
   EXPECT_EQ(line["pooling"], "mean");
+  EXPECT_EQ(line["dtype"], "int8");
+  EXPECT_EQ(line["accuracy"],
+            json::parse(R"({"texts": 40, "cosine_mean": 0.99912, "cosine_min": 0.9975,
+                            "worst_text": "caf\u00e9\nau lait", "ranking_agreement": 0.995})"));
   EXPECT_EQ(line["head"], "sequence_labels");
   EXPECT_EQ(line["labels"], json({"NEGATIVE", "POSITIVE"}));
   EXPECT_EQ(line["score_function"], "softmax");

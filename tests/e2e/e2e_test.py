@@ -147,6 +147,12 @@ class StartAndStopTest(unittest.TestCase):
         self.assertIn("/no/such/folder", self.refused("--model", "/no/such/folder"))
         self.assertIn("insecure", self.refused("--model", MODEL, "--listen", "0.0.0.0:0"))
         self.assertIn("--workers", self.refused("--model", MODEL, "--workers", "-1"))
+        bf16 = self.refused("--model", MODEL, "--precision", "bf16")
+        self.assertIn("--precision", bf16)
+        self.assertIn("int8", bf16)
+        texts = ["--calibration-texts", "/no/such/file"]
+        for check in ([], ["--check-config"]):
+            self.assertIn(": ".join(texts), self.refused("--model", MODEL, *texts, *check))
 
     def test_check_config_looks_at_the_model_directory_without_starting(self):
         command = [f"{BUILD}/server/attnd", "--check-config", "--model"]

@@ -105,6 +105,35 @@ TEST(ModelsTest, BothAreListedWithTheirLimits) {
   EXPECT_EQ(second.model().weight(), 2);
 }
 
+TEST(ModelsTest, WhatItsTypeCostsIsToldUnlessThatIsF32) {
+  const auto describe = [](TestServer& server) {
+    grpc::ClientContext context;
+    v1::GetModelResponse response;
+    EXPECT_TRUE(server.models().GetModel(&context, {}, &response).ok());
+    return response.model();
+  };
+  TestServer f32;
+  EXPECT_EQ(describe(f32).dtype(), "f32");
+  EXPECT_FALSE(describe(f32).has_accuracy());
+
+  TestServer int8(TestServer::DefaultConfig(), [](ServedModel& model) {
+    model.info.dtype = "int8";
+    model.info.accuracy = Accuracy{.inputs = 40,
+                                   .cosine_mean = 0.999,
+                                   .cosine_min = 0.995,
+                                   .worst = 6,
+                                   .ranking_agreement = 0.98};
+    model.worst_text = "line 7";
+  });
+  const v1::ModelInfo model = describe(int8);
+  EXPECT_EQ(model.dtype(), "int8");
+  EXPECT_EQ(model.accuracy().texts(), 40);
+  EXPECT_EQ(model.accuracy().cosine_mean(), 0.999);
+  EXPECT_EQ(model.accuracy().cosine_min(), 0.995);
+  EXPECT_EQ(model.accuracy().worst_text(), "line 7");
+  EXPECT_EQ(model.accuracy().ranking_agreement(), 0.98);
+}
+
 TEST(ModelsTest, EachHasItsHealth) {
   TwoModels models;
   const auto check = [&](const std::string& service) {

@@ -139,6 +139,35 @@ TEST(ConfigTest, TheEnvironmentAndAFileNameSeveralModels) {
   EXPECT_EQ(config->models[1].weight, 3);
 }
 
+TEST(ConfigTest, ThePrecisionIsOneThatIsComputedIn) {
+  EXPECT_EQ(Good({}).precision, Precision::kF32);
+  EXPECT_EQ(Good({"--precision", "int8"}).precision, Precision::kInt8);
+  const Config own = Good({"--model", "b=/b", "--model-precision", "b=int8"});
+  EXPECT_EQ(own.models.at(0).precision, std::nullopt);
+  EXPECT_EQ(own.models.at(1).precision, Precision::kInt8);
+  for (const char* wrong : {"bf16", "INT8", "f16"}) {
+    ExpectRefused({"--precision", wrong}, std::string("--precision: ") + wrong);
+    ExpectRefused({"--precision", wrong}, "{f32,int8}");
+    ExpectRefused(
+        {"--model-precision", std::string("mini=") + wrong},
+        std::string("--model-precision: \"mini=") + wrong + "\" is not NAME=f32 or NAME=int8");
+  }
+}
+
+TEST(ConfigTest, HowNearToF32AModelMustBeIsAPartOfOne) {
+  EXPECT_EQ(Good({}).accuracy_min, 0.99);
+  EXPECT_EQ(Good({}).calibration_texts, "");
+  EXPECT_EQ(Good({"--calibration-texts", "/texts"}).calibration_texts, "/texts");
+  for (const auto& [text, value] :
+       {std::pair("0", 0.0), std::pair("0.995", 0.995), std::pair("1", 1.0)}) {
+    EXPECT_EQ(Good({"--accuracy-min", text}).accuracy_min, value);
+  }
+  for (const char* wrong : {"1.01", "-0.5", "nan", "inf", "99%", "0,99", ""}) {
+    ExpectRefused({std::string("--accuracy-min=") + wrong}, "--accuracy-min");
+  }
+  ExpectRefused({"--accuracy-min", "2"}, "\"2\" is not a number from 0 to 1");
+}
+
 TEST(ConfigTest, SharingIsOnAndKeepingOffUntilSaidOtherwise) {
   EXPECT_TRUE(Good({}).share_identical);
   EXPECT_EQ(Good({}).result_cache_bytes, 0);
