@@ -1,7 +1,10 @@
 // Forward passes through the engine that serves, on seeded random weights of a known shape, beside
 // the roof of the machine in the same run. Prints a table in Markdown.
 //
-//   engine_bench [--model minilm|bert-base] [--workers N] [--repeats N] [--split-rows N]
+//   engine_bench [--model minilm|bert-base] [--precision f32|int8] [--workers N] [--repeats N]
+//                [--split-rows N]
+//
+// In int8 too the roof is that of f32: what is above it is what int8 gains.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -27,6 +30,7 @@ constexpr const char* kWorkloads[] = {"w1_16", "w1_128", "w1_512", "w2", "w3", "
 
 struct Arguments {
   std::string model = "minilm";
+  std::string precision = "f32";
   int workers = 2;
   int repeats = 7;
   int split_rows = Engine::Options().split_rows;
@@ -37,6 +41,7 @@ Arguments Parse(int argc, char** argv) {
   for (int i = 1; i + 1 < argc; i += 2) {
     const std::string_view name = argv[i];
     if (name == "--model") arguments.model = argv[i + 1];
+    if (name == "--precision") arguments.precision = argv[i + 1];
     if (name == "--workers") arguments.workers = std::atoi(argv[i + 1]);
     if (name == "--repeats") arguments.repeats = std::atoi(argv[i + 1]);
     if (name == "--split-rows") arguments.split_rows = std::atoi(argv[i + 1]);
@@ -44,7 +49,7 @@ Arguments Parse(int argc, char** argv) {
   return arguments;
 }
 
-std::unique_ptr<const Encoder> RandomEncoder(const ModelShape& shape) {
+std::unique_ptr<const Encoder> RandomEncoder(const ModelShape& shape, Precision precision) {
   ArchSpec arch;
   arch.family = "bert";
   arch.hidden = shape.hidden;
@@ -57,10 +62,11 @@ std::unique_ptr<const Encoder> RandomEncoder(const ModelShape& shape) {
                   .head_size = shape.hidden / shape.heads,
                   .inner = shape.inner};
   std::mt19937 random(1);
-  auto encoder = Encoder::Load(arch, {}, [&](auto, auto, std::span<float> out) {
+  const auto read = [&](auto, auto, std::span<float> out) {
     for (float& value : out) value = (static_cast<float>(random() % 2001) - 1000.0f) * 2e-5f;
     return absl::OkStatus();
-  });
+  };
+  auto encoder = Encoder::Load(arch, {.precision = precision}, read);
   CHECK_THAT(encoder.ok());
   return *std::move(encoder);
 }
@@ -99,7 +105,9 @@ double Median(std::vector<double> values) {
 
 void Run(const Arguments& arguments) {
   const ModelShape shape = arguments.model == "bert-base" ? kBertBase : kMiniLm;
-  const auto encoder = RandomEncoder(shape);
+  const auto precision = ParsePrecision(arguments.precision);
+  CHECK_THAT(precision.has_value());
+  const auto encoder = RandomEncoder(shape, *precision);
   Engine::Options options;
   options.workers = arguments.workers;
   options.split_rows = arguments.split_rows;
@@ -123,9 +131,9 @@ void Run(const Arguments& arguments) {
   }
 
   const double roof = Median(roofs);
-  std::printf("oneDNN %s on %s; %s, f32, %d workers of one thread, median of %d passes\n\n",
+  std::printf("oneDNN %s on %s; %s, %s, %d workers of one thread, median of %d passes\n\n",
               onednn::Version().c_str(), onednn::Isa().c_str(), arguments.model.c_str(),
-              arguments.workers, arguments.repeats);
+              arguments.precision.c_str(), arguments.workers, arguments.repeats);
   std::printf("Roof: %.1f GFLOP/s (%s), the best of %s\n\n", roof / 1e9, roof_shape.c_str(),
               DescribeSweep().c_str());
   std::printf("| workload | tokens | median ms | min ms | tokens/s | GFLOP/s | of the roof |\n");

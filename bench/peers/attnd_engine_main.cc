@@ -1,7 +1,9 @@
 // attnd's engine as a worker of bench/peers: one process, one loaded model, one line in, one line
 // of JSON out (the protocol is in bench/peers/README.md).
 //
-//   attnd_engine --model DIR [--precision f32|bf16|int8] [--threads N]
+//   attnd_engine --model DIR [--precision f32|int8] [--threads N]
+//
+// In int8 a model with a tokenizer is calibrated on the texts that the server calibrates on.
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
@@ -23,6 +25,8 @@
 #include "core/base/strings.h"
 #include "core/batch/engine.h"
 #include "core/batch/model_executor.h"
+#include "core/input/calibration_texts.h"
+#include "core/input/tokenizer.h"
 #include "core/model/model.h"
 #include "core/tensor/onednn.h"
 #include "nlohmann/json.hpp"
@@ -32,6 +36,10 @@ namespace {
 
 using Sequences = std::vector<std::vector<int32_t>>;
 using Rows = std::vector<std::vector<float>>;
+
+constexpr char kTokenizerFile[] = "tokenizer.json";
+constexpr uint64_t kTokenizerBytesMax = 64 << 20;
+constexpr int32_t kCalibrationTokensMax = 256;
 
 struct Arguments {
   std::string model;
@@ -50,13 +58,32 @@ Arguments Parse(int argc, char** argv) {
   return arguments;
 }
 
+absl::StatusOr<Sequences> TokenizeTexts(const ModelDir& dir) {
+  ASSIGN_OR_RETURN(const std::string json, dir.ReadFile(kTokenizerFile, kTokenizerBytesMax));
+  ASSIGN_OR_RETURN(const auto tokenizer, Tokenizer::Load(json));
+  Sequences inputs;
+  for (const std::string_view text : BuiltInCalibrationTexts()) {
+    ASSIGN_OR_RETURN(auto tokens, tokenizer->Encode(text, std::nullopt,
+                                                    {.truncation = Truncation::kRight,
+                                                     .length_max = kCalibrationTokensMax,
+                                                     .return_strings = false}));
+    inputs.push_back(std::move(tokens.ids));
+  }
+  return inputs;
+}
+
 absl::StatusOr<std::unique_ptr<const Model>> LoadModel(const Arguments& arguments) {
   if (arguments.threads < 1) return absl::InvalidArgumentError("--threads is not above 0");
-  if (arguments.precision != "f32") {
-    return absl::UnimplementedError(StrCat("attnd computes in f32, not in ", arguments.precision));
+  const auto precision = ParsePrecision(arguments.precision);
+  if (!precision) {
+    return absl::UnimplementedError(StrCat("attnd does not compute in ", arguments.precision));
   }
   ASSIGN_OR_RETURN(const ModelDir dir, ModelDir::Open(arguments.model));
-  return Model::Load(dir, {});
+  Model::Options options{.precision = *precision};
+  if (*precision != Precision::kF32 && dir.Has(kTokenizerFile)) {
+    ASSIGN_OR_RETURN(options.calibration, TokenizeTexts(dir));
+  }
+  return Model::Load(dir, options);
 }
 
 // The engine as the server makes it, with a queue that takes any workload whole.
