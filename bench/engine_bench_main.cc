@@ -4,12 +4,15 @@
 //   engine_bench [--model minilm|bert-base] [--precision f32|int8] [--workers N] [--repeats N]
 //                [--split-rows N]
 //
+// Behind the table: where the time of a pass goes, on one thread, alone.
+//
 // In int8 too the roof is that of f32: what is above it is what int8 gains.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <latch>
+#include <numeric>
 #include <random>
 #include <string>
 #include <string_view>
@@ -98,6 +101,57 @@ double RunOnce(Engine& engine, const std::vector<int32_t>& lengths, int32_t hidd
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
+// The share of each stage in passes over a workload, in batches as they would be.
+Profile MeasureProfile(const Encoder& encoder, const char* workload) {
+  constexpr int32_t kBatchRows = 4096;
+  constexpr int kPasses = 3;
+  Encoder::Scratch scratch(encoder);
+  Profile profile;
+  std::vector<EncodeTask> tasks;
+  for (const int32_t length : WorkloadLengths(workload)) {
+    EncodeTask& task = tasks.emplace_back();
+    task.ids.assign(static_cast<size_t>(length), 7);
+    task.return_rows = true;
+    task.rows_out.resize(static_cast<size_t>(length * encoder.arch().hidden));
+  }
+  for (int pass = 0; pass <= kPasses; ++pass) {
+    // The first makes kernels.
+    scratch.workspace().set_profile(pass > 0 ? &profile : nullptr);
+    std::vector<EncodeTask*> batch;
+    int32_t rows = 0;
+    const auto run = [&] {
+      CHECK_THAT(encoder.Run(batch, scratch).ok());
+      batch.clear();
+      rows = 0;
+    };
+    for (EncodeTask& task : tasks) {
+      const auto length = static_cast<int32_t>(task.ids.size());
+      if (rows + length > kBatchRows) run();
+      batch.push_back(&task);
+      rows += length;
+    }
+    run();
+  }
+  return profile;
+}
+
+void PrintProfile(const Encoder& encoder) {
+  std::printf("\nShare of each stage, one thread:\n\n| workload |");
+  for (const std::string_view name : kStageNames) {
+    std::printf(" %.*s |", static_cast<int>(name.size()), name.data());
+  }
+  std::printf("\n|---|");
+  for (size_t i = 0; i < kStageNames.size(); ++i) std::printf("---:|");
+  std::printf("\n");
+  for (const char* workload : kWorkloads) {
+    const Profile profile = MeasureProfile(encoder, workload);
+    const double all = std::accumulate(profile.seconds.begin(), profile.seconds.end(), 0.0);
+    std::printf("| %s |", workload);
+    for (const double seconds : profile.seconds) std::printf(" %.1f %% |", 100 * seconds / all);
+    std::printf("\n");
+  }
+}
+
 double Median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
   return values[values.size() / 2];
@@ -149,6 +203,7 @@ void Run(const Arguments& arguments) {
                 *std::min_element(seconds[i].begin(), seconds[i].end()) * 1e3,
                 static_cast<double>(tokens) / median, rate / 1e9, 100 * rate / roof);
   }
+  PrintProfile(*encoder);
 }
 
 }  // namespace

@@ -134,15 +134,22 @@ void AttentionKernels::RunTile(const Tile& tile, int64_t head, const Call& call,
   const int64_t column = head * shape_.head_size;
   const float* queries = call.qkv + tile.first_query * 3 * width + column;
   const float* keys = call.qkv + tile.first_key * 3 * width + column;
-  kernels.scores.Run(queries, keys + width, weights, scratchpad);
-  if (call.bias != nullptr || shape_.window > 0) Adjust(tile, head, call.bias, weights);
+  {
+    StageTimer timer(workspace.profile(), Stage::kScores);
+    kernels.scores.Run(queries, keys + width, weights, scratchpad);
+    if (call.bias != nullptr || shape_.window > 0) Adjust(tile, head, call.bias, weights);
+  }
   if (call.tap != nullptr && call.tap->scores != nullptr) {
     Copy(tile, head, weights, call.tap->heads, -kInfinity, call.tap->scores);
   }
-  kernels.softmax.Run(weights, scratchpad);
+  {
+    StageTimer timer(workspace.profile(), Stage::kSoftmax);
+    kernels.softmax.Run(weights, scratchpad);
+  }
   if (call.tap != nullptr && call.tap->weights != nullptr) {
     Copy(tile, head, weights, call.tap->heads, 0, call.tap->weights);
   }
+  StageTimer timer(workspace.profile(), Stage::kWeightedSum);
   kernels.weighted.Run(weights, keys + 2 * width, call.context + tile.first_query * width + column,
                        scratchpad);
 }

@@ -92,7 +92,10 @@ absl::Status Encoder::Run(std::span<EncodeTask* const> tasks, Scratch& scratch, 
                   .x = frame.TakeMatrix(rows, arch_.hidden),
                   .qkv = frame.TakeMatrix(rows, 3 * width),
                   .context = frame.TakeMatrix(rows, width)};
-  EmbedBatch(tasks, batch, pass.x);
+  {
+    StageTimer timer(scratch.workspace_.profile(), Stage::kEmbed);
+    EmbedBatch(tasks, batch, pass.x);
+  }
   ClearPadding(pass.context, batch.row_count());
   TakeHidden(tasks, batch, 0, pass.x);
   pass.ForTiles([&](int64_t begin, int64_t end, Workspace& workspace) {
@@ -107,6 +110,7 @@ absl::Status Encoder::Run(std::span<EncodeTask* const> tasks, Scratch& scratch, 
     });
     TakeHidden(tasks, batch, i + 1, pass.x);
   }
+  StageTimer timer(scratch.workspace_.profile(), Stage::kTake);
   TakeOutputs(tasks, scratch, pass.x);
   return absl::OkStatus();
 }
@@ -146,15 +150,17 @@ void Encoder::EmbedBatch(std::span<EncodeTask* const> tasks, const PackedBatch& 
 void Encoder::ProjectRows(int32_t index, const Pass& pass, int64_t begin, int64_t end,
                           Workspace& workspace) const {
   const Layer& layer = layers_[static_cast<size_t>(index)];
-  const Matrix x = RowsOf(pass.x, begin, end), qkv = RowsOf(pass.qkv, begin, end);
+  Profile* profile = workspace.profile();
+  Workspace::Frame frame(workspace);
+  Matrix x = RowsOf(pass.x, begin, end);
   if (arch_.encoder.norm_at == NormAt::kBefore && layer.attention_norm) {
-    Workspace::Frame frame(workspace);
+    StageTimer timer(profile, Stage::kNorm);
     const Matrix normed = frame.TakeMatrix(x.rows, x.columns);
     layer.attention_norm->Run(x, normed);
-    layer.qkv.Run(normed, workspace, qkv);
-  } else {
-    layer.qkv.Run(x, workspace, qkv);
+    x = normed;
   }
+  StageTimer timer(profile, Stage::kQkv);
+  layer.qkv.Run(x, workspace, RowsOf(pass.qkv, begin, end));
   if (const auto& rotary = layer.local ? local_rotary_ : rotary_) {
     Rotate(*rotary, pass, begin, end);
   }
@@ -198,18 +204,30 @@ void Encoder::Attend(int32_t index, const Pass& pass) const {
 void Encoder::FinishRows(int32_t index, const Pass& pass, int64_t begin, int64_t end,
                          Workspace& workspace) const {
   const Layer& layer = layers_[static_cast<size_t>(index)];
+  const bool norm_before = arch_.encoder.norm_at == NormAt::kBefore;
+  Profile* profile = workspace.profile();
+  Workspace::Frame frame(workspace);
   const Matrix x = RowsOf(pass.x, begin, end);
-  layer.out.Run(RowsOf(pass.context, begin, end), workspace, x);
-  if (arch_.encoder.norm_at == NormAt::kAfter) {
-    layer.attention_norm->Run(x);
-    layer.ffn.Run(x, workspace, x);
-    layer.ffn_norm.Run(x);
-  } else {
-    Workspace::Frame frame(workspace);
-    const Matrix normed = frame.TakeMatrix(x.rows, x.columns);
-    layer.ffn_norm.Run(x, normed);
-    layer.ffn.Run(normed, workspace, x);
+  {
+    StageTimer timer(profile, Stage::kOutput);
+    layer.out.Run(RowsOf(pass.context, begin, end), workspace, x);
   }
+  Matrix inner = x;
+  {
+    StageTimer timer(profile, Stage::kNorm);
+    if (norm_before) {
+      inner = frame.TakeMatrix(x.rows, x.columns);
+      layer.ffn_norm.Run(x, inner);
+    } else {
+      layer.attention_norm->Run(x);
+    }
+  }
+  {
+    StageTimer timer(profile, Stage::kFeedForward);
+    layer.ffn.Run(inner, workspace, x);
+  }
+  StageTimer timer(profile, Stage::kNorm);
+  if (!norm_before) layer.ffn_norm.Run(x);
   // The last layer's output is what the final norm makes of it.
   if (index + 1 == arch_.encoder.layers && final_norm_) final_norm_->Run(x);
 }

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "core/tensor/matrix.h"
+#include "core/tensor/profile.h"
 
 namespace attnd {
 
@@ -54,6 +55,9 @@ class Workspace {
   // Null, but while somebody observes.
   InputObserver* observer() const { return observer_; }
   void set_observer(InputObserver* observer) { observer_ = observer; }
+  // Null, but while somebody measures.
+  Profile* profile() const { return profile_; }
+  void set_profile(Profile* profile) { profile_ = profile; }
 
  private:
   friend class Frame;
@@ -62,6 +66,7 @@ class Workspace {
   size_t used_ = 0;
   size_t peak_ = 0;
   InputObserver* observer_ = nullptr;
+  Profile* profile_ = nullptr;
 };
 
 }  // namespace attnd
