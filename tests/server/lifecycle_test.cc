@@ -128,6 +128,8 @@ TEST(DrainTest, AtItsLimitTheRestIsCancelledAndCounted) {
   std::thread drain([&] { lost = server.server().Drain(Clock::now()); });
   EXPECT_EQ(waiting.Await().error_code(), grpc::StatusCode::UNAVAILABLE);
   ASSERT_TRUE(Eventually([&] { return server.server().queue_depth().jobs == 0; }));
+  // Before that it would be answered.
+  ASSERT_TRUE(Eventually([&] { return server.model().held_is_cancelled(); }));
   server.model().Release();  // What runs ends its step; nobody hears of it.
   drain.join();
   EXPECT_EQ(lost, 2);

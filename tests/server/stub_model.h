@@ -44,6 +44,12 @@ class StubModel {
     absl::MutexLock lock(&mutex_);
     mutex_.Await(absl::Condition(&held_));
   }
+  // Whether the server knows by now that nobody waits for the batch at the gate, which it has one
+  // job of.
+  bool held_is_cancelled() const {
+    absl::MutexLock lock(&mutex_);
+    return held_cancelled_ != nullptr && *held_cancelled_;
+  }
   int computed() const { return computed_; }
   void FailWith(absl::Status status) {
     absl::MutexLock lock(&mutex_);
@@ -59,6 +65,7 @@ class StubModel {
     {
       absl::MutexLock lock(&mutex_);
       held_ = !open_;
+      held_cancelled_ = batch.front()->cancelled;
       mutex_.Await(absl::Condition(&open_));
       held_ = false;
       if (!failure_.ok()) return failure_;
@@ -140,9 +147,10 @@ class StubModel {
     }
   }
 
-  absl::Mutex mutex_;
+  mutable absl::Mutex mutex_;
   bool open_ = true;
   bool held_ = false;
+  std::shared_ptr<const std::atomic<bool>> held_cancelled_;
   absl::Status failure_;
   std::atomic<int> computed_ = 0;
   StubNumbers numbers_;
