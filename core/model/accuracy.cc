@@ -13,22 +13,6 @@ constexpr double kTie = 0.01;
 
 using Vector = std::vector<float>;
 
-absl::StatusOr<std::vector<Vector>> Pool(const Encoder& encoder, Pooling pooling,
-                                         std::span<const std::vector<int32_t>> inputs) {
-  Encoder::Scratch scratch(encoder);
-  std::vector<Vector> vectors;
-  for (const std::vector<int32_t>& ids : inputs) {
-    EncodeTask task;
-    task.ids = ids;
-    task.pooling = pooling;
-    task.pooled_out.resize(static_cast<size_t>(encoder.arch().hidden));
-    EncodeTask* tasks[] = {&task};
-    RETURN_IF_ERROR(encoder.Run(tasks, scratch));
-    vectors.push_back(std::move(task.pooled_out));
-  }
-  return vectors;
-}
-
 double Cosine(const Vector& a, const Vector& b) {
   double product = 0, square_a = 0, square_b = 0;
   for (size_t i = 0; i < a.size(); ++i) {
@@ -43,7 +27,7 @@ double Cosine(const Vector& a, const Vector& b) {
 
 using Similarities = std::vector<std::vector<double>>;
 
-Similarities Compare(const std::vector<Vector>& vectors) {
+Similarities Compare(const Vectors& vectors) {
   Similarities similarities;
   for (const Vector& a : vectors) {
     auto& row = similarities.emplace_back();
@@ -69,20 +53,35 @@ double RankingAgreement(const Similarities& one, const Similarities& f32) {
 
 }  // namespace
 
-absl::StatusOr<Accuracy> CompareToF32(const Encoder& encoder, const Encoder& f32, Pooling pooling,
-                                      std::span<const std::vector<int32_t>> inputs) {
-  CHECK_THAT(inputs.size() >= 3);
-  ASSIGN_OR_RETURN(const std::vector<Vector> vectors, Pool(encoder, pooling, inputs));
-  ASSIGN_OR_RETURN(const std::vector<Vector> expected, Pool(f32, pooling, inputs));
-  Accuracy accuracy{.inputs = static_cast<int32_t>(inputs.size()), .cosine_min = 2};
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    const double cosine = Cosine(vectors[i], expected[i]);
-    accuracy.cosine_mean += cosine / static_cast<double>(inputs.size());
+absl::StatusOr<Vectors> PoolEach(const Encoder& encoder, Pooling pooling,
+                                 std::span<const std::vector<int32_t>> inputs,
+                                 Encoder::Scratch& scratch,
+                                 absl::FunctionRef<void(size_t tokens)> begin) {
+  Vectors vectors;
+  for (const std::vector<int32_t>& ids : inputs) {
+    EncodeTask task;
+    task.ids = ids;
+    task.pooling = pooling;
+    task.pooled_out.resize(static_cast<size_t>(encoder.arch().hidden));
+    EncodeTask* tasks[] = {&task};
+    begin(ids.size());
+    RETURN_IF_ERROR(encoder.Run(tasks, scratch));
+    vectors.push_back(std::move(task.pooled_out));
+  }
+  return vectors;
+}
+
+Accuracy CompareToF32(const Vectors& vectors, const Vectors& f32) {
+  CHECK_THAT(vectors.size() >= 3 && vectors.size() == f32.size());
+  Accuracy accuracy{.inputs = static_cast<int32_t>(vectors.size()), .cosine_min = 2};
+  for (size_t i = 0; i < vectors.size(); ++i) {
+    const double cosine = Cosine(vectors[i], f32[i]);
+    accuracy.cosine_mean += cosine / static_cast<double>(vectors.size());
     if (cosine >= accuracy.cosine_min) continue;
     accuracy.cosine_min = cosine;
     accuracy.worst = static_cast<int32_t>(i);
   }
-  accuracy.ranking_agreement = RankingAgreement(Compare(vectors), Compare(expected));
+  accuracy.ranking_agreement = RankingAgreement(Compare(vectors), Compare(f32));
   return accuracy;
 }
 

@@ -44,19 +44,14 @@ class RangeObserver : public InputObserver {
 
 }  // namespace
 
-absl::StatusOr<InputRanges> ObserveInputs(const Encoder& f32,
-                                          std::span<const std::vector<int32_t>> inputs) {
+absl::StatusOr<Observed> ObserveInputs(const Encoder& f32, Pooling pooling,
+                                       std::span<const std::vector<int32_t>> inputs) {
   RangeObserver observer(f32);
   Encoder::Scratch scratch(f32);
   scratch.workspace().set_observer(&observer);
-  for (const std::vector<int32_t>& ids : inputs) {
-    EncodeTask task;
-    task.ids = ids;
-    observer.set_tokens(ids.size());
-    EncodeTask* tasks[] = {&task};
-    RETURN_IF_ERROR(f32.Run(tasks, scratch));
-  }
-  return observer.Take();
+  ASSIGN_OR_RETURN(Vectors pooled, PoolEach(f32, pooling, inputs, scratch,
+                                            [&](size_t tokens) { observer.set_tokens(tokens); }));
+  return Observed{observer.Take(), std::move(pooled)};
 }
 
 }  // namespace attnd

@@ -96,10 +96,12 @@ absl::StatusOr<std::unique_ptr<const Encoder>> LoadCalibrated(
       const auto f32,
       Encoder::Load(arch, {.batch_rows_max = kCalibrationTokensMax, .pooler = options.pooler},
                     read));
-  ASSIGN_OR_RETURN(const InputRanges ranges, ObserveInputs(*f32, inputs));
-  options.input_ranges = &ranges;
+  ASSIGN_OR_RETURN(const Observed observed, ObserveInputs(*f32, info.pooling, inputs));
+  options.input_ranges = &observed.ranges;
   ASSIGN_OR_RETURN(auto encoder, Encoder::Load(arch, options, read));
-  ASSIGN_OR_RETURN(info.accuracy, CompareToF32(*encoder, *f32, info.pooling, inputs));
+  Encoder::Scratch scratch(*encoder);
+  ASSIGN_OR_RETURN(const Vectors pooled, PoolEach(*encoder, info.pooling, inputs, scratch));
+  info.accuracy = CompareToF32(pooled, observed.pooled);
   return encoder;
 }
 

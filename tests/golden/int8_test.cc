@@ -75,15 +75,19 @@ TEST(Int8Test, TheDefaultModelIsNearItsF32) {
   ASSERT_TRUE(int8.ok()) << int8.status();
   const auto plain = Model::Load(*dir, {.precision = Precision::kInt8});
   ASSERT_TRUE(plain.ok()) << plain.status();
+  const auto pool = [&](const Model& model) {
+    Encoder::Scratch scratch(model.encoder());
+    auto vectors = PoolEach(model.encoder(), Pooling::kMean, inputs, scratch);
+    EXPECT_TRUE(vectors.ok()) << vectors.status();
+    return vectors.ok() ? *std::move(vectors) : Vectors();
+  };
   const auto compare = [&](const Model& model, const char* what) {
-    const auto accuracy = CompareToF32(model.encoder(), (*f32)->encoder(), Pooling::kMean, inputs);
-    EXPECT_TRUE(accuracy.ok()) << accuracy.status();
-    if (!accuracy.ok()) return Accuracy();
-    std::cout << what << ", " << accuracy->inputs << " texts: cosine " << accuracy->cosine_mean
-              << " on average, " << accuracy->cosine_min << " at least (\""
-              << texts[static_cast<size_t>(accuracy->worst)].substr(0, 60) << "\"), ranking "
-              << accuracy->ranking_agreement << "\n";
-    return *accuracy;
+    const Accuracy accuracy = CompareToF32(pool(model), pool(**f32));
+    std::cout << what << ", " << accuracy.inputs << " texts: cosine " << accuracy.cosine_mean
+              << " on average, " << accuracy.cosine_min << " at least (\""
+              << texts[static_cast<size_t>(accuracy.worst)].substr(0, 60) << "\"), ranking "
+              << accuracy.ranking_agreement << "\n";
+    return accuracy;
   };
   const Accuracy uncalibrated = compare(**plain, "not calibrated");
   const Accuracy accuracy = compare(**int8, "calibrated");
