@@ -13,40 +13,16 @@
 #include "core/layers/feed_forward.h"
 #include "core/layers/head.h"
 #include "gtest/gtest.h"
+#include "tests/layers/linear_case.h"
 #include "tests/layers/random_values.h"
 
 namespace attnd {
 namespace {
 
 using onednn::Epilogue;
+using Case = LinearCase;
 
 constexpr size_t kWorkspaceBytes = 64 << 20;
-
-double Apply(Epilogue epilogue, double value, double before) {
-  switch (epilogue) {
-    case Epilogue::kNone:
-      return value;
-    case Epilogue::kGeluErf:
-      return 0.5 * value * (1 + std::erf(value / std::sqrt(2.0)));
-    case Epilogue::kGeluTanh:
-      return 0.5 * value *
-             (1 + std::tanh(std::sqrt(2 / M_PI) * (value + 0.044715 * value * value * value)));
-    case Epilogue::kRelu:
-      return std::max(value, 0.0);
-    case Epilogue::kSilu:
-      return value / (1 + std::exp(-value));
-    case Epilogue::kTanh:
-      return std::tanh(value);
-    case Epilogue::kAddToOutput:
-      return value + before;
-  }
-  return std::nan("");
-}
-
-struct Case {
-  int64_t in, out;
-  Epilogue epilogue;
-};
 
 class LinearTest : public ::testing::TestWithParam<Case> {
  protected:
@@ -99,19 +75,12 @@ TEST_P(LinearTest, AgreesWithNaiveLoops) {
 
 TEST_P(LinearTest, ARowHasTheSameBitsAtEveryPlaceAndRowCount) {
   const auto [in, out, epilogue] = GetParam();
-  const std::vector<float> probe = RandomFloats(in, 5);
-  std::vector<float> expected;
+  std::vector<int64_t> counts;
   for (int64_t rows = kRowStep; rows <= 1032; rows += (rows < 128 ? kRowStep : 13 * kRowStep)) {
-    for (const int64_t place : {int64_t{0}, rows / 3, rows - 1}) {
-      std::vector<float> x = RandomFloats(rows * in, static_cast<uint32_t>(rows));
-      std::copy(probe.begin(), probe.end(), x.begin() + place * in);
-      const std::vector<float> y = Run(x, std::vector<float>(rows * out, 0.25f));
-      const std::vector<float> row(y.begin() + place * out, y.begin() + (place + 1) * out);
-      if (expected.empty()) expected = row;
-      ASSERT_EQ(std::memcmp(row.data(), expected.data(), row.size() * sizeof(float)), 0)
-          << rows << " rows, place " << place;
-    }
+    counts.push_back(rows);
   }
+  ExpectSameBitsAtEveryPlace(in, out, counts,
+                             [&](const auto& x, const auto& y) { return Run(x, y); });
 }
 
 INSTANTIATE_TEST_SUITE_P(
