@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Measures this machine and writes bench/RESULTS.md: engine, primitives, server, start-up, memory.
-#   bench/run.sh [MODEL_DIR]      about 10 minutes; let nothing else run meanwhile.
+#   bench/run.sh [MODEL_DIR]      about 15 minutes; let nothing else run meanwhile.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/install-deps.sh build bench >&2
 model=${1:-$(scripts/get-model.sh)}
 build=build/release
 cmake --preset release -DATTND_BENCH=ON >/dev/null
-cmake --build "$build" --target attnd attnctl engine_bench options_bench primitives_bench >&2
+cmake --build "$build" --target attnd attnctl engine_bench growth_bench options_bench primitives_bench >&2
 
 out=bench/RESULTS.md
 cpu=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1)
@@ -29,6 +29,12 @@ family=$(awk -F': ' '/^cpu family/{f=$2} /^model[[:space:]]*:/{m=$2} END{print "
   echo "## Engine, minilm shape, one worker"
   echo
   "$build/bench/engine_bench" --model minilm --workers 1 --repeats 5
+  echo
+  echo "## How time grows, minilm shape"
+  echo
+  echo "\`growth_bench\`"
+  echo
+  "$build/bench/growth_bench" 5
   echo
   echo "## What options cost, one worker"
   echo
