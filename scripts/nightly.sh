@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What takes longer than .ci/run may: a soak, 10^6 comparisons for batch invariance, long fuzzing, a bare Debian 13, the
-# container image. Every step is bounded; every step runs even when an earlier one failed.
+# What takes longer than .ci/run may: a soak, 10^6 comparisons for batch invariance, long fuzzing, an emulated CPU
+# with AVX-512, a bare Debian 13, the container image. Every step is bounded; every step runs even when an earlier one failed.
 #
 #   scripts/nightly.sh      as root
 #
@@ -31,6 +31,8 @@ main() {
   step "$comparisons comparisons" bounded 7500 env ATTND_COMPARISONS="$comparisons" \
     ctest --test-dir build/release --output-on-failure --no-tests=error -V -R "$(invariance_tests)"
   step "fuzzing, $fuzz_inputs inputs" bounded 7200 scripts/fuzz.sh "$fuzz_inputs"
+  # What the CPU itself has was tested by .ci/run.
+  grep -q avx512_bf16 /proc/cpuinfo || step "AVX-512 and BF16, emulated" bounded 7200 scripts/check-avx512.sh
   step "Debian 13" bounded 7200 scripts/check-debian13.sh
   step "container image" bounded 7200 scripts/check-image.sh
   say "" "Left out here: benchmarks (bench/run.sh); the rest is in .ci/run."
