@@ -10,6 +10,8 @@
 namespace attnd {
 namespace {
 
+constexpr int32_t kWarmTokens = 16;
+
 // A crew whose members have workspaces.
 class ModelTeam : public Team {
  public:
@@ -36,6 +38,18 @@ ModelExecutor::ModelExecutor(const Encoder& encoder, int worker,
   const auto place = static_cast<size_t>(worker);
   workspaces_->resize(std::max(workspaces_->size(), place + 1));
   (*workspaces_)[place] = &scratch_.workspace();
+  WarmUp();
+}
+
+void ModelExecutor::WarmUp() {
+  EncodeTask task;
+  task.ids.resize(static_cast<size_t>(std::min(kWarmTokens, encoder_.arch().length_max)));
+  task.pooling = Pooling::kMean;
+  task.pooled_out.resize(static_cast<size_t>(encoder_.arch().hidden));
+  EncodeTask* const tasks[] = {&task};
+  // Cannot fail, for kernels of this length were made when the model was loaded; and would fail for
+  // requests too, which are told why.
+  (void)encoder_.Run(tasks, scratch_);
 }
 
 absl::Status ModelExecutor::Step(std::span<Job* const> batch, Crew& crew) {

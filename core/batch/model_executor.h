@@ -23,6 +23,10 @@ class ModelExecutor : public Executor {
   bool splits() const override { return true; }
 
  private:
+  // A first pass costs several times a later one: memory that nobody has touched, code that has not
+  // run. No request should pay for it.
+  void WarmUp();
+
   const Encoder& encoder_;
   Encoder::Scratch scratch_;
   const std::shared_ptr<Workspaces> workspaces_;
