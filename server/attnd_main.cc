@@ -184,7 +184,8 @@ absl::Status Run(Config config, std::shared_ptr<spdlog::logger> log) {
   for (const ModelSource& source : config.models) {
     auto model = LoadModel(source.path,
                            {.batch_rows_max = config.limits.batch_tokens,
-                            .precision = source.precision.value_or(config.precision)},
+                            .precision = source.precision.value_or(config.precision),
+                            .load_threads = config.workers},
                            demand);
     if (!model.ok()) return InModel(source, model.status());
     loaded.push_back(*std::move(model));

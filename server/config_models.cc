@@ -53,17 +53,18 @@ void ConfigFlags::AddModels() {
 
 void ConfigFlags::AddPrecision() {
   Named(app_.add_option("--precision", precision_,
-                        "What the layers' products with weights are computed in: f32; or int8, "
-                        "which keeps those weights in a quarter of the memory and moves results a "
-                        "little (GetModel says how far)."))
-      ->check(CLI::IsMember({"f32", "int8"}))
+                        "What the layers' products with weights are computed in: f32; bf16, on "
+                        "CPUs with instructions for it, which keeps those weights in half the "
+                        "memory; or int8, in a quarter. Both move results a little (GetModel says "
+                        "how far)."))
+      ->check(CLI::IsMember({"f32", "bf16", "int8"}))
       ->capture_default_str();
   Named(app_.add_option(
             "--calibration-texts", config_.calibration_texts,
             StrCat("A file of texts like those that will come, one a line, UTF-8, ",
                    kCalibrationTextsMin, " to ", kCalibrationLinesMax, " lines, at most ",
                    kCalibrationBytesMax,
-                   " bytes: models that are not f32 are fitted to them and "
+                   " bytes: int8 models are fitted to them, and models that are not f32 "
                    "measured over them, which takes the start as long as encoding them does. "
                    "Empty: texts that attnd brings along.")))
       ->type_name("FILE")
@@ -145,7 +146,8 @@ std::string ConfigFlags::FinishModelOptions() {
   };
   std::string wrong = ForModels("--model-weight", weights_, "NAME=0.01 to 100", weight);
   if (wrong.empty()) {
-    wrong = ForModels("--model-precision", precisions_, "NAME=f32 or NAME=int8", precision);
+    wrong =
+        ForModels("--model-precision", precisions_, "NAME=f32, NAME=bf16 or NAME=int8", precision);
   }
   const auto numbers = [&](const char* flag, const std::vector<std::string>& given, Range range,
                            std::optional<int64_t> ModelSource::*member) {

@@ -31,21 +31,36 @@ std::string_view Name(DenseKind kind) {
 
 bool IsPrepacked(std::string_view implementation) {
   return implementation.starts_with("brg") || implementation.starts_with("jit_1x1") ||
-         implementation.starts_with("jit_int8_1x1") ||
+         implementation.starts_with("jit_bf16_1x1") || implementation.starts_with("jit_int8_1x1") ||
          implementation.starts_with("jit_uni_int8_1x1");
 }
 
 }  // namespace
 
 std::string_view NameOf(Precision precision) {
-  return precision == Precision::kInt8 ? "int8" : "f32";
+  switch (precision) {
+    case Precision::kF32:
+      return "f32";
+    case Precision::kInt8:
+      return "int8";
+    case Precision::kBf16:
+      return "bf16";
+  }
+  CHECK_THAT(false);
 }
 
 std::optional<Precision> ParsePrecision(std::string_view name) {
-  for (const Precision precision : {Precision::kF32, Precision::kInt8}) {
+  for (const Precision precision : {Precision::kF32, Precision::kInt8, Precision::kBf16}) {
     if (name == NameOf(precision)) return precision;
   }
   return std::nullopt;
+}
+
+absl::Status CheckComputed(Precision precision) {
+  // Some CPUs without these instructions would compute it in more steps than f32.
+  if (precision != Precision::kBf16 || onednn::HasBf16()) return absl::OkStatus();
+  return absl::UnimplementedError(
+      StrCat("bf16 needs a CPU with AVX-512 BF16 instructions; this one has ", onednn::Isa()));
 }
 
 // Makes the kernels of one kind.
@@ -54,9 +69,10 @@ class DenseKernels::Maker {
   // `probe` must outlive this; its weights serve every layout of both kinds.
   Maker(DenseKind kind, const Shape& shape, DenseProbe& probe)
       : spec_{.kind = kind, .in = shape.in, .out = shape.out}, probe_(probe), shape_(shape) {
+    if (shape.precision != Precision::kF32) rows_max_ = kConvertedTileRows;
+    if (shape.precision == Precision::kBf16) spec_.operands = onednn::Operands::kBf16;
     if (shape.precision == Precision::kInt8) {
       spec_.operands = onednn::Operands::kU8S8;
-      rows_max_ = kInt8TileRows;
     } else {
       spec_.epilogue = shape.epilogue;
     }
@@ -125,7 +141,8 @@ class DenseKernels::Maker {
 };
 
 absl::StatusOr<std::unique_ptr<const DenseKernels>> DenseKernels::Choose(const Shape& shape) {
-  if (shape.precision == Precision::kF32) return Choose(shape, *DenseProbe::ForF32(shape));
+  RETURN_IF_ERROR(CheckComputed(shape.precision));
+  if (shape.precision != Precision::kInt8) return Choose(shape, *DenseProbe::ForFloats(shape));
   absl::Status refused;
   for (const Int8Limits& limits : kInt8Limits) {
     // Sums have 32 bits.
@@ -197,26 +214,37 @@ const DenseKernels::Kernel& DenseKernels::Largest(int64_t rows) const {
 
 size_t DenseKernels::workspace_bytes() const {
   if (shape_.precision == Precision::kF32) return scratchpad_bytes_;
-  const auto rows = static_cast<size_t>(kInt8TileRows);
+  const auto rows = static_cast<size_t>(kConvertedTileRows);
+  const auto in = static_cast<size_t>(shape_.in);
+  if (shape_.precision == Precision::kBf16) {
+    return scratchpad_bytes_ + rows * in * sizeof(uint16_t) + 2 * kAlignment;
+  }
   const size_t sums = shape_.epilogue == onednn::Epilogue::kAddToOutput
                           ? rows * static_cast<size_t>(shape_.out) * sizeof(float)
                           : 0;
-  const size_t quantized = rows * (static_cast<size_t>(shape_.in) + sizeof(QuantizedRow));
+  const size_t quantized = rows * (in + sizeof(QuantizedRow));
   return scratchpad_bytes_ + quantized + sums + 3 * kAlignment;
 }
 
 absl::StatusOr<const DenseKernels*> DenseKernelCache::Get(const DenseKernels::Shape& shape) {
-  auto& entry = kernels_[shape];
-  if (!entry) {
-    ASSIGN_OR_RETURN(entry, DenseKernels::Choose(shape));
+  {
+    const MutexLock lock(mutex_);
+    if (const auto found = kernels_.find(shape); found != kernels_.end()) {
+      return found->second.get();
+    }
   }
-  return entry.get();
+  // Outside the lock, so that several shapes can be probed at once. Of two that make the same, one
+  // is kept.
+  ASSIGN_OR_RETURN(auto made, DenseKernels::Choose(shape));
+  const MutexLock lock(mutex_);
+  return kernels_.try_emplace(shape, std::move(made)).first->second.get();
 }
 
 size_t DenseKernelCache::workspace_bytes() const {
+  const MutexLock lock(mutex_);
   size_t bytes = 0;
   for (const auto& [shape, kernels] : kernels_) {
-    bytes = std::max(bytes, kernels ? kernels->workspace_bytes() : 0);
+    bytes = std::max(bytes, kernels->workspace_bytes());
   }
   return bytes;
 }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "core/base/mutex.h"
 #include "core/layers/quantize.h"
 #include "core/tensor/onednn.h"
 
@@ -36,18 +37,23 @@ enum class Precision {
   // Weights in 8 bits, a scale for each output; each input row in 8 bits, with a scale and an
   // offset of its own, so that a row's answer does not depend on its neighbours. Sums are exact.
   kInt8,
+  // Weights and inputs rounded to bfloat16, sums in f32. Of CPUs with instructions for it alone.
+  kBf16,
 };
 
-// "f32", "int8".
+// "f32", "int8", "bf16".
 std::string_view NameOf(Precision precision);
 std::optional<Precision> ParsePrecision(std::string_view name);
+// kUnimplemented if this CPU lacks the instructions for it.
+absl::Status CheckComputed(Precision precision);
 
 // How a row was quantized: x = low + scale * q.
 struct QuantizedRow {
   float scale, low;
 };
-// Rows that an int8 layer quantizes, multiplies and scales at a time, while they are in the cache.
-inline constexpr int64_t kInt8TileRows = 64;
+// Rows that a layer in another precision than f32 converts and multiplies at a time, while they are
+// in the cache.
+inline constexpr int64_t kConvertedTileRows = 64;
 
 class DenseProbe;
 
@@ -56,10 +62,11 @@ class DenseProbe;
 //
 // Which oneDNN primitive serves is decided by what it does here, not by version or CPU: of matmul
 // and 1x1 convolution the first that, at 8 rows and at as many of the other row counts as possible,
-// has a kernel over prepacked weights ("brg", "jit_1x1", "jit_int8_1x1"; never "gemm", which packs
-// at each call, nor "ref", which is over 100 times slower), takes one layout, and gives a probe row
-// the same bits in the first and in the last place. core/DESIGN.md has the measurements behind it.
-// In int8, sums must be exact too, which holds within limits that are found by trying (Int8Limits).
+// has a kernel over prepacked weights ("brg", "jit_1x1", "jit_bf16_1x1", "jit_int8_1x1"; never
+// "gemm", which packs at each call, nor "ref", which is over 100 times slower), takes one layout,
+// and gives a probe row the same bits in the first and in the last place. core/DESIGN.md has the
+// measurements behind it. In int8, sums must be exact too, which holds within limits that are found
+// by trying (Int8Limits).
 class DenseKernels {
  public:
   struct Shape {
@@ -70,7 +77,8 @@ class DenseKernels {
     // clang-tidy 14 takes the 0 that the comparison brings along for a pointer.
     auto operator<=>(const Shape&) const = default;  // NOLINT(modernize-use-nullptr)
   };
-  // kUnimplemented, with what was tried and why it was turned down, if neither serves.
+  // kUnimplemented, with what was tried and why it was turned down, if neither serves; that is so
+  // for kBf16 on a CPU without it.
   static absl::StatusOr<std::unique_ptr<const DenseKernels>> Choose(const Shape& shape);
 
   const Shape& shape() const { return shape_; }
@@ -106,6 +114,7 @@ class DenseKernels {
 };
 
 // The kernels of a model: layers of one shape share them. Pointers stay valid as long as this does.
+// Thread-safe.
 class DenseKernelCache {
  public:
   absl::StatusOr<const DenseKernels*> Get(const DenseKernels::Shape& shape);
@@ -113,7 +122,9 @@ class DenseKernelCache {
   size_t workspace_bytes() const;
 
  private:
-  std::map<DenseKernels::Shape, std::unique_ptr<const DenseKernels>> kernels_;
+  mutable Mutex mutex_;
+  std::map<DenseKernels::Shape, std::unique_ptr<const DenseKernels>> kernels_
+      ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace attnd

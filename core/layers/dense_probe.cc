@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/layers/kernels.h"
 #include "core/tensor/aligned_buffer.h"
 
 namespace attnd {
@@ -24,11 +25,12 @@ bool Equal(const float* a, const float* b, int64_t count) {
 
 // Runs one random row at the first and at the last place of each row count, among other rows, and
 // compares the bits.
-class F32Probe : public DenseProbe {
+class FloatProbe : public DenseProbe {
  public:
-  explicit F32Probe(const DenseKernels::Shape& shape)
+  explicit FloatProbe(const DenseKernels::Shape& shape)
       : in_(shape.in),
         out_(shape.out),
+        rounded_(shape.precision == Precision::kBf16),
         weights_(RandomFloats(static_cast<size_t>(in_ * out_), 1)),
         bias_(RandomFloats(static_cast<size_t>(out_), 2)),
         row_(RandomFloats(static_cast<size_t>(in_), 3)) {}
@@ -45,7 +47,10 @@ class F32Probe : public DenseProbe {
     // Not zero, so that an epilogue which adds to the output has something to add to.
     std::vector<float> y(static_cast<size_t>(rows * out_), 0.5f);
     AlignedBuffer scratchpad(kernel.scratchpad_bytes());
-    kernel.Run(x.data(), packed, bias_.data(), scratchpad.data(), y.data());
+    std::vector<uint16_t> rounded(rounded_ ? x.size() : 0);
+    kernels::RoundToBf16(x.data(), rounded.data(), static_cast<long>(rounded.size()));
+    const void* operand = rounded_ ? static_cast<const void*>(rounded.data()) : x.data();
+    kernel.Run(operand, packed, bias_.data(), scratchpad.data(), y.data());
     if (expected_.empty()) expected_.assign(y.begin(), y.begin() + out_);
     return Equal(y.data(), expected_.data(), out_) &&
            Equal(y.data() + (rows - 1) * out_, expected_.data(), out_);
@@ -53,6 +58,7 @@ class F32Probe : public DenseProbe {
 
  private:
   int64_t in_, out_;
+  bool rounded_;  // To bfloat16.
   std::vector<float> weights_, bias_, row_;
   std::vector<float> expected_;
 };
@@ -130,8 +136,8 @@ class Int8Probe : public DenseProbe {
 
 }  // namespace
 
-std::unique_ptr<DenseProbe> DenseProbe::ForF32(const DenseKernels::Shape& shape) {
-  return std::make_unique<F32Probe>(shape);
+std::unique_ptr<DenseProbe> DenseProbe::ForFloats(const DenseKernels::Shape& shape) {
+  return std::make_unique<FloatProbe>(shape);
 }
 
 std::unique_ptr<DenseProbe> DenseProbe::ForInt8(const DenseKernels::Shape& shape,

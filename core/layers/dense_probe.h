@@ -11,13 +11,14 @@ namespace attnd {
 // depend on neither its place nor the row count.
 class DenseProbe {
  public:
-  static std::unique_ptr<DenseProbe> ForF32(const DenseKernels::Shape& shape);
+  // f32 and bf16.
+  static std::unique_ptr<DenseProbe> ForFloats(const DenseKernels::Shape& shape);
   // More: that the sums are exact, with weights that keep to the limits and whatever x.
   static std::unique_ptr<DenseProbe> ForInt8(const DenseKernels::Shape& shape,
                                              const Int8Limits& limits);
   virtual ~DenseProbe() = default;
 
-  // Packs the probe's weights. In f32, what runs next on `packed` says what the bits are.
+  // Packs the probe's weights. In floats, what runs next on `packed` says what the bits are.
   virtual void Pack(const onednn::Dense& kernel, void* packed) = 0;
   virtual bool Accepts(const onednn::Dense& kernel, int64_t rows, const void* packed) = 0;
 };

@@ -29,6 +29,8 @@ void Scale(float factor, float* y, long n);
 // factors * x = low + scale * q, as nearly as 256 steps allow; NaN if a number is not finite.
 void Quantize(const float* x, const float* factors, unsigned char* q, long n, float* scale,
               float* low);
+// The nearest bfloat16, the even one of two, as its 16 bits; NaN stays NaN.
+void RoundToBf16(const float* x, unsigned short* y, long n);
 // y = scales * (scale * sums) + low * totals + bias: what Linear makes of sums of integers.
 void ScaleSums(const float* sums, float* y, long n, const float* scales, const float* totals,
                const float* bias, float scale, float low);

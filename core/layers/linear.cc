@@ -46,10 +46,13 @@ void Linear::Run(ConstMatrix x, Workspace& workspace, Matrix y) const {
   CHECK_THAT(y.columns == shape.out && y.stride == shape.out && y.rows == x.rows);
   CHECK_THAT(x.rows % kRowStep == 0);
   if (workspace.observer() != nullptr) workspace.observer()->Observe(this, x);
-  if (shape.precision == Precision::kInt8) {
-    RunInt8(x, workspace, y);
-  } else {
-    RunF32(x, workspace, y);
+  switch (shape.precision) {
+    case Precision::kF32:
+      return RunF32(x, workspace, y);
+    case Precision::kInt8:
+      return RunInt8(x, workspace, y);
+    case Precision::kBf16:
+      return RunBf16(x, workspace, y);
   }
 }
 
@@ -63,16 +66,30 @@ void Linear::RunF32(ConstMatrix x, Workspace& workspace, Matrix y) const {
   }
 }
 
+void Linear::RunBf16(ConstMatrix x, Workspace& workspace, Matrix y) const {
+  const int64_t in = kernels_->shape().in;
+  Workspace::Frame frame(workspace);
+  void* scratchpad = frame.TakeBytes(kernels_->scratchpad_bytes());
+  auto* rounded = static_cast<uint16_t*>(
+      frame.TakeBytes(static_cast<size_t>(kConvertedTileRows * in) * sizeof(uint16_t)));
+  for (int64_t row = 0; row < x.rows;) {
+    const DenseKernels::Kernel& kernel = kernels_->Largest(x.rows - row);
+    kernels::RoundToBf16(x.row(row), rounded, kernel.rows * in);
+    kernel.dense.Run(rounded, packed_.data(), bias_.data(), scratchpad, y.row(row));
+    row += kernel.rows;
+  }
+}
+
 void Linear::RunInt8(ConstMatrix x, Workspace& workspace, Matrix y) const {
   const auto& shape = kernels_->shape();
   const bool adds = shape.epilogue == onednn::Epilogue::kAddToOutput;
   Workspace::Frame frame(workspace);
   void* scratchpad = frame.TakeBytes(kernels_->scratchpad_bytes());
   auto* quantized =
-      static_cast<uint8_t*>(frame.TakeBytes(static_cast<size_t>(kInt8TileRows * shape.in)));
+      static_cast<uint8_t*>(frame.TakeBytes(static_cast<size_t>(kConvertedTileRows * shape.in)));
   auto* rows = static_cast<QuantizedRow*>(
-      frame.TakeBytes(static_cast<size_t>(kInt8TileRows) * sizeof(QuantizedRow)));
-  float* sums = adds ? frame.TakeFloats(kInt8TileRows * shape.out) : nullptr;
+      frame.TakeBytes(static_cast<size_t>(kConvertedTileRows) * sizeof(QuantizedRow)));
+  float* sums = adds ? frame.TakeFloats(kConvertedTileRows * shape.out) : nullptr;
   for (int64_t first = 0; first < x.rows;) {
     const DenseKernels::Kernel& kernel = kernels_->Largest(x.rows - first);
     for (int64_t i = 0; i < kernel.rows; ++i) {

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/base/check.h"
+#include "core/base/parallel.h"
 #include "core/base/status_macros.h"
 #include "core/base/strings.h"
 #include "core/model/encoder.h"
@@ -40,10 +41,9 @@ class Encoder::Loader {
       : encoder_(encoder), arch_(encoder.arch_), stack_(encoder.arch_.encoder), read_(read) {}
 
   absl::Status LoadAll() {
-    RETURN_IF_ERROR(LoadEmbed());
     RETURN_IF_ERROR(LoadPositions());
-    encoder_.layers_.reserve(static_cast<size_t>(stack_.layers));
-    for (int32_t i = 0; i < stack_.layers; ++i) RETURN_IF_ERROR(LoadLayer(i));
+    RETURN_IF_ERROR(MakeKernels());
+    RETURN_IF_ERROR(LoadEmbedAndLayers());
     if (stack_.final_norm) {
       ASSIGN_OR_RETURN(encoder_.final_norm_, LoadNorm("encoder.norm", stack_.norm_bias));
     }
@@ -58,6 +58,39 @@ class Encoder::Loader {
   }
 
  private:
+  absl::Status InParallel(int64_t count, absl::FunctionRef<absl::Status(int64_t)> part) {
+    return ParallelFor(count, encoder_.options_.load_threads, [&](int64_t index) {
+      // As on the thread that called Load.
+      onednn::UseOneThread();
+      return part(index);
+    });
+  }
+
+  // Ahead of the layers, so that shapes are probed side by side.
+  absl::Status MakeKernels() {
+    const int64_t hidden = arch_.hidden, width = stack_.width(), inner = stack_.inner;
+    constexpr auto kAdd = onednn::Epilogue::kAddToOutput;
+    std::vector<DenseKernels::Shape> shapes = {
+        LayerShape(inner, hidden, kAdd), LayerShape(hidden, inner, EpilogueOf(stack_.activation)),
+        LayerShape(hidden, 3 * width), LayerShape(width, hidden, kAdd)};
+    if (stack_.gated) shapes.push_back(LayerShape(hidden, inner));
+    return InParallel(static_cast<int64_t>(shapes.size()), [&](int64_t index) {
+      return encoder_.dense_kernels_->Get(shapes[static_cast<size_t>(index)]).status();
+    });
+  }
+
+  absl::Status LoadEmbedAndLayers() {
+    std::vector<std::optional<Layer>> layers(static_cast<size_t>(stack_.layers));
+    RETURN_IF_ERROR(InParallel(stack_.layers + 1, [&](int64_t part) {
+      return part == 0
+                 ? LoadEmbed()
+                 : LoadLayer(static_cast<int32_t>(part - 1), layers[static_cast<size_t>(part - 1)]);
+    }));
+    encoder_.layers_.reserve(layers.size());
+    for (std::optional<Layer>& layer : layers) encoder_.layers_.push_back(*std::move(layer));
+    return absl::OkStatus();
+  }
+
   absl::StatusOr<std::vector<float>> Read(std::string_view name, std::vector<int64_t> shape) {
     int64_t size = 1;
     for (const int64_t extent : shape) size *= extent;
@@ -193,7 +226,7 @@ class Encoder::Loader {
     return FeedForward(std::move(up), std::move(gate), std::move(down));
   }
 
-  absl::Status LoadLayer(int32_t index) {
+  absl::Status LoadLayer(int32_t index, std::optional<Layer>& layer) {
     const std::string prefix = StrCat("encoder.", index, ".");
     ASSIGN_OR_RETURN(Linear qkv, LoadQkv(prefix + "attention."));
     ASSIGN_OR_RETURN(Linear out, LoadLinear(prefix + "attention.out",
@@ -206,8 +239,8 @@ class Encoder::Loader {
     }
     ASSIGN_OR_RETURN(FeedForward ffn, LoadFeedForward(prefix + "ffn."));
     ASSIGN_OR_RETURN(Norm ffn_norm, LoadNorm(prefix + "ffn.norm", stack_.norm_bias));
-    encoder_.layers_.push_back({stack_.is_local(index), std::move(qkv), std::move(out),
-                                std::move(attention_norm), std::move(ffn), std::move(ffn_norm)});
+    layer.emplace(Layer{stack_.is_local(index), std::move(qkv), std::move(out),
+                        std::move(attention_norm), std::move(ffn), std::move(ffn_norm)});
     return absl::OkStatus();
   }
 
@@ -264,9 +297,9 @@ class Encoder::Loader {
     for (const auto* cache :
          {encoder_.attention_kernels_.get(), encoder_.local_attention_kernels_.get()}) {
       if (cache == nullptr) continue;
-      for (int32_t length = 1; length <= std::min(kWarmLengths, arch_.length_max); ++length) {
-        RETURN_IF_ERROR(cache->Get(length).status());
-      }
+      RETURN_IF_ERROR(InParallel(std::min(kWarmLengths, arch_.length_max), [cache](int64_t index) {
+        return cache->Get(static_cast<int32_t>(index + 1)).status();
+      }));
       // The longest must work too, and is better refused now than by a request.
       RETURN_IF_ERROR(cache->Get(arch_.length_max).status());
     }

@@ -92,10 +92,11 @@ absl::StatusOr<std::unique_ptr<const Encoder>> LoadCalibrated(
     std::span<const std::vector<int32_t>> inputs, ModelInfo& info) {
   RETURN_IF_ERROR(CheckCalibration(inputs, arch));
   // The pooler, where vectors come from it; nothing else but the layers.
-  ASSIGN_OR_RETURN(
-      const auto f32,
-      Encoder::Load(arch, {.batch_rows_max = kCalibrationTokensMax, .pooler = options.pooler},
-                    read));
+  ASSIGN_OR_RETURN(const auto f32, Encoder::Load(arch,
+                                                 {.batch_rows_max = kCalibrationTokensMax,
+                                                  .pooler = options.pooler,
+                                                  .load_threads = options.load_threads},
+                                                 read));
   ASSIGN_OR_RETURN(const Observed observed, ObserveInputs(*f32, info.pooling, inputs));
   options.input_ranges = &observed.ranges;
   ASSIGN_OR_RETURN(auto encoder, Encoder::Load(arch, options, read));
@@ -116,17 +117,21 @@ absl::StatusOr<ModelInfo> Model::Check(const ModelDir& dir) {
 
 absl::StatusOr<std::unique_ptr<const Model>> Model::Load(const ModelDir& dir,
                                                          const Options& options) {
+  RETURN_IF_ERROR(CheckComputed(options.precision));
   ASSIGN_OR_RETURN(const ModelConfig config, ReadModelConfig(dir));
   ASSIGN_OR_RETURN(const Weights weights, Weights::Open(dir));
   ASSIGN_OR_RETURN(const NamedWeights named, NameWeights(config, weights, options.precision));
   ModelInfo info = Describe(config, weights, named, options.precision);
   std::span<const std::vector<int32_t>> calibration;
   if (options.precision != Precision::kF32) calibration = options.calibration;
+  // In bf16 it is measured over and changes nothing.
+  const bool fitted = options.precision == Precision::kInt8;
   // Before the encoder is built: a file that cannot be read should cost nothing.
-  ASSIGN_OR_RETURN(
-      const std::string digest,
-      ModelDigest(dir, config, weights,
-                  {.precision = info.dtype, .head = info.head, .calibration = calibration}));
+  ASSIGN_OR_RETURN(const std::string digest,
+                   ModelDigest(dir, config, weights,
+                               {.precision = info.dtype,
+                                .head = info.head,
+                                .calibration = fitted ? calibration : decltype(calibration)()}));
   const auto read = [&](std::string_view name, std::span<const int64_t> shape,
                         std::span<float> out) { return named.Read(name, shape, out); };
   Encoder::Options encoder_options = {
@@ -134,7 +139,8 @@ absl::StatusOr<std::unique_ptr<const Model>> Model::Load(const ModelDir& dir,
       .pooler = info.has_pooler,
       .head = named.has_head(),
       .projection = info.projection,
-      .precision = options.precision};
+      .precision = options.precision,
+      .load_threads = options.load_threads};
   std::unique_ptr<const Encoder> encoder;
   if (calibration.empty()) {
     ASSIGN_OR_RETURN(encoder, Encoder::Load(config.arch, encoder_options, read));

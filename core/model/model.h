@@ -20,10 +20,11 @@ class Model {
     int32_t batch_rows_max =
         4096;  // The most rows that one batch holds; at least the longest sequence.
     Precision precision = Precision::kF32;
-    // Sequences of ids, special tokens included, that say what a model that is not f32 is given:
-    // its channels are scaled by what they hold there, and its accuracy is measured. At least 3,
-    // each of 1 to 512 ids and no longer than the model allows. Nothing in f32.
+    // Sequences of ids, special tokens included, like those that will come: in int8 channels are
+    // scaled by what they hold there, and in all but f32 the accuracy is measured over them. At
+    // least 3, each of 1 to 512 ids and no longer than the model allows. Nothing in f32.
     std::vector<std::vector<int32_t>> calibration = {};
+    int load_threads = 1;  // Threads that Load works on.
   };
   // Reads and checks config, pooling configuration and weights; packs the weights; makes and probes
   // the kernels. Errors name the file and the reason in one line.

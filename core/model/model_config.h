@@ -47,7 +47,7 @@ absl::StatusOr<ModelConfig> ReadModelConfig(const ModelDir& dir);
 struct DigestChoices {
   std::string_view precision;       // How it is computed: "f32".
   HeadKind head = HeadKind::kNone;  // That the checkpoint has.
-  // What a model that is not f32 is calibrated on (Model::Options).
+  // What an int8 model is calibrated on (Model::Options).
   std::span<const std::vector<int32_t>> calibration = {};
 };
 // SHA-256, as 64 hexadecimal digits, over all that changes an answer: the precision, the

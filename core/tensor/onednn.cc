@@ -96,11 +96,12 @@ auto Try(std::string_view what, Make make) -> absl::StatusOr<decltype(make())> {
   }
 }
 
-// Executes with plain C arguments: no map to build.
+// Executes with plain C arguments, the first `count` of them: no map to build.
 template <size_t N>
-void Execute(const dnnl::primitive& primitive, const std::array<dnnl_exec_arg_t, N>& arguments) {
-  const dnnl_status_t status = dnnl_primitive_execute(primitive.get(), ThreadStream().get(),
-                                                      static_cast<int>(N), arguments.data());
+void Execute(const dnnl::primitive& primitive, const std::array<dnnl_exec_arg_t, N>& arguments,
+             int count = static_cast<int>(N)) {
+  const dnnl_status_t status =
+      dnnl_primitive_execute(primitive.get(), ThreadStream().get(), count, arguments.data());
   CHECK_THAT(status == dnnl_success);
 }
 
@@ -120,6 +121,12 @@ Base MakeBase(const PrimitiveDesc& pd, Primitive primitive) {
   return {std::move(primitive), pd.scratchpad_desc(), pd.impl_info_str()};
 }
 
+// Each name of the AVX-512 line contains all bits of those before it.
+bool Has(dnnl::cpu_isa isa) {
+  const auto mask = static_cast<unsigned>(isa);
+  return (static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & mask) == mask;
+}
+
 }  // namespace
 
 std::string Version() {
@@ -128,17 +135,15 @@ std::string Version() {
 }
 
 std::string Isa() {
-  using dnnl::cpu_isa;
-  static constexpr std::pair<cpu_isa, std::string_view> kNames[] = {
-      {cpu_isa::sse41, "sse41"},
-      {cpu_isa::avx, "avx"},
-      {cpu_isa::avx2, "avx2"},
-      {cpu_isa::avx2_vnni, "avx2_vnni"},
-      {cpu_isa::avx512_core, "avx512_core"},
-      {cpu_isa::avx512_core_vnni, "avx512_core_vnni"},
-      {cpu_isa::avx512_core_bf16, "avx512_core_bf16"},
-      {cpu_isa::avx512_core_amx, "avx512_core_amx"}};
-  const cpu_isa isa = dnnl::get_effective_cpu_isa();
+  using enum dnnl::cpu_isa;
+  static constexpr std::pair<dnnl::cpu_isa, std::string_view> kNames[] = {
+      {avx2, "avx2"},
+      {avx2_vnni, "avx2_vnni"},
+      {avx512_core, "avx512_core"},
+      {avx512_core_vnni, "avx512_core_vnni"},
+      {avx512_core_bf16, "avx512_core_bf16"},
+      {avx512_core_amx, "avx512_core_amx"}};
+  const dnnl::cpu_isa isa = dnnl::get_effective_cpu_isa();
   for (const auto& [value, name] : kNames) {
     if (value == isa) return std::string(name);
   }
@@ -146,12 +151,8 @@ std::string Isa() {
   return StrCat("isa_0x", absl::Hex(static_cast<unsigned>(isa)));
 }
 
-bool HasAvx512() {
-  // Each name of the AVX-512 line contains all bits of avx512_core.
-  const auto mask = static_cast<unsigned>(dnnl::cpu_isa::avx512_core);
-  return (static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & mask) == mask;
-}
-
+bool HasAvx512() { return Has(dnnl::cpu_isa::avx512_core); }
+bool HasBf16() { return Has(dnnl::cpu_isa::avx512_core_bf16); }
 void UseOneThread() { omp_set_num_threads(1); }
 
 struct WeightsLayout::Impl {
@@ -174,30 +175,34 @@ size_t WeightsLayout::bytes() const { return impl_->desc.get_size(); }
 struct Dense::Impl : Base {
   memory::desc x, y;
   std::optional<memory::desc> bias;
-  memory::desc
-      plain_weights;  // [out, in] as a checkpoint has it, in the primitive's rank and order.
+  memory::desc plain_weights;  // What Pack takes: [out, in], in the primitive's rank and order.
   WeightsLayout layout;
 };
 
 namespace {
 
+// `given` is what Pack takes.
 struct Types {
-  memory::data_type x, weights;
+  memory::data_type x, weights, given;
 };
 Types TypesOf(Operands operands) {
-  if (operands == Operands::kU8S8) return {memory::data_type::u8, memory::data_type::s8};
-  return {memory::data_type::f32, memory::data_type::f32};
+  using Type = memory::data_type;
+  if (operands == Operands::kU8S8) return {Type::u8, Type::s8, Type::s8};
+  if (operands == Operands::kBf16) return {Type::bf16, Type::bf16, Type::f32};
+  return {Type::f32, Type::f32, Type::f32};
 }
+
+bool HasBias(Operands operands) { return operands != Operands::kU8S8; }
 
 // A matmul sees x [rows, in] times W^T [in, out]. A bias of no dimensions is none.
 struct MatmulShape {
   memory::desc x, plain, any, bias, y;
   explicit MatmulShape(const Dense::Spec& spec, const Types& types)
       : x(Dense2(spec.rows, spec.in, types.x)),
-        plain({spec.in, spec.out}, types.weights, Dims{1, spec.in}),
+        plain({spec.in, spec.out}, types.given, Dims{1, spec.in}),
         any({spec.in, spec.out}, types.weights, memory::format_tag::any),
         y(Dense2(spec.rows, spec.out)) {
-    if (spec.operands == Operands::kF32) bias = Dense2(1, spec.out);
+    if (HasBias(spec.operands)) bias = Dense2(1, spec.out);
   }
 };
 
@@ -206,10 +211,10 @@ struct ConvolutionShape {
   memory::desc x, plain, any, bias, y;
   explicit ConvolutionShape(const Dense::Spec& spec, const Types& types)
       : x({1, spec.in, spec.rows}, types.x, memory::format_tag::nwc),
-        plain({spec.out, spec.in, 1}, types.weights, memory::format_tag::oiw),
+        plain({spec.out, spec.in, 1}, types.given, memory::format_tag::oiw),
         any({spec.out, spec.in, 1}, types.weights, memory::format_tag::any),
         y({1, spec.out, spec.rows}, memory::data_type::f32, memory::format_tag::nwc) {
-    if (spec.operands == Operands::kF32) {
+    if (HasBias(spec.operands)) {
       bias = {{spec.out}, memory::data_type::f32, memory::format_tag::x};
     }
   }
@@ -248,14 +253,14 @@ dnnl::convolution_forward::primitive_desc DenseDesc(const ConvolutionShape& shap
 absl::StatusOr<Dense> Dense::Make(const Spec& spec) {
   const Types types = TypesOf(spec.operands);
   // What is added or applied to sums of integers would have to be scaled first.
-  CHECK_THAT(spec.operands == Operands::kF32 || spec.epilogue == Epilogue::kNone);
+  CHECK_THAT(HasBias(spec.operands) || spec.epilogue == Epilogue::kNone);
   const auto make = [&]<typename Primitive>(const auto& shape) {
     const memory::desc& weights = spec.layout ? spec.layout->impl_->desc : shape.any;
     const auto pd = DenseDesc(shape, weights, Attributes(spec.epilogue));
     auto impl = std::make_unique<Impl>();
     static_cast<Base&>(*impl) = MakeBase(pd, Primitive(pd));
     impl->x = shape.x;
-    if (spec.operands == Operands::kF32) impl->bias = shape.bias;
+    if (HasBias(spec.operands)) impl->bias = shape.bias;
     impl->y = shape.y;
     impl->plain_weights = shape.plain;
     impl->layout.impl_->desc = pd.weights_desc();
@@ -285,19 +290,15 @@ void Dense::Pack(const void* weights, void* packed) const {
 void Dense::Run(const void* x, const void* packed, const float* bias, void* scratchpad,
                 float* y) const {
   const memory src = At(impl_->x, x), weights = At(impl_->layout.impl_->desc, packed),
-               scratch = At(impl_->scratchpad, scratchpad), dst = At(impl_->y, y);
-  if (!impl_->bias) {
-    return Execute<4>(impl_->primitive, {{{DNNL_ARG_SRC, src.get()},
-                                          {DNNL_ARG_WEIGHTS, weights.get()},
-                                          {DNNL_ARG_DST, dst.get()},
-                                          {DNNL_ARG_SCRATCHPAD, scratch.get()}}});
-  }
-  const memory offset = At(*impl_->bias, bias);
-  Execute<5>(impl_->primitive, {{{DNNL_ARG_SRC, src.get()},
-                                 {DNNL_ARG_WEIGHTS, weights.get()},
-                                 {DNNL_ARG_BIAS, offset.get()},
-                                 {DNNL_ARG_DST, dst.get()},
-                                 {DNNL_ARG_SCRATCHPAD, scratch.get()}}});
+               scratch = At(impl_->scratchpad, scratchpad), dst = At(impl_->y, y),
+               offset = impl_->bias ? At(*impl_->bias, bias) : memory();
+  Execute<5>(impl_->primitive,
+             {{{DNNL_ARG_SRC, src.get()},
+               {DNNL_ARG_WEIGHTS, weights.get()},
+               {DNNL_ARG_DST, dst.get()},
+               {DNNL_ARG_SCRATCHPAD, scratch.get()},
+               {DNNL_ARG_BIAS, offset.get(/*allow_empty=*/true)}}},
+             impl_->bias ? 5 : 4);
 }
 
 struct Matmul::Impl : Base {

@@ -21,6 +21,8 @@ std::string Version();
 std::string Isa();
 // True if our own kernels may use AVX-512 F, under the same limit.
 bool HasAvx512();
+// True if bfloat16 is multiplied by instructions for it (AVX-512 BF16), under the same limit.
+bool HasBf16();
 // Holds every primitive made or run on this thread to this thread. Per thread, so each worker calls
 // it first: a team of spinning OpenMP threads costs up to 40x when another process wants a core.
 void UseOneThread();
@@ -50,6 +52,9 @@ enum class Operands {
   // x is uint8, W int8, and y the exact sums, rounded to f32; neither bias nor epilogue. Without
   // VNNI, pairs of products saturate at 16 bits: up to |w| = 64 none does, whatever x is.
   kU8S8,
+  // x and W are bfloat16, the upper half of an f32; W is given to Pack in f32 and rounded there.
+  // Sums, bias and y are f32.
+  kBf16,
 };
 
 // The oneDNN primitive behind a Dense.

@@ -147,12 +147,25 @@ class StartAndStopTest(unittest.TestCase):
         self.assertIn("/no/such/folder", self.refused("--model", "/no/such/folder"))
         self.assertIn("insecure", self.refused("--model", MODEL, "--listen", "0.0.0.0:0"))
         self.assertIn("--workers", self.refused("--model", MODEL, "--workers", "-1"))
-        bf16 = self.refused("--model", MODEL, "--precision", "bf16")
-        self.assertIn("--precision", bf16)
-        self.assertIn("int8", bf16)
+        f16 = self.refused("--model", MODEL, "--precision", "f16")
+        self.assertIn("--precision", f16)
+        self.assertIn("int8", f16)
         texts = ["--calibration-texts", "/no/such/file"]
         for check in ([], ["--check-config"]):
             self.assertIn(": ".join(texts), self.refused("--model", MODEL, *texts, *check))
+
+    def test_bf16_is_served_where_the_cpu_computes_it_and_refused_elsewhere(self):
+        with open("/proc/cpuinfo", encoding="ascii") as cpu:
+            here = " avx512_bf16" in cpu.read() and "ONEDNN_MAX_CPU_ISA" not in os.environ
+        if not here:
+            self.assertIn(
+                "bf16 needs a CPU with AVX-512 BF16 instructions", self.refused("--model", MODEL, "--precision", "bf16")
+            )
+            return
+        with Attnd(BUILD, MODEL, "--precision", "bf16") as attnd:
+            model = json.loads(attnd.attnctl("models", "--json")[1])
+        self.assertEqual(model["dtype"], "bf16")
+        self.assertGreater(model["accuracy"]["cosine_min"], 0.999)
 
     def test_check_config_looks_at_the_model_directory_without_starting(self):
         command = [f"{BUILD}/server/attnd", "--check-config", "--model"]

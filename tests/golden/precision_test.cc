@@ -1,10 +1,12 @@
-// Goal: int8 is near f32 where it counts: on the default model and the golden texts. Method: the
-// same checkpoint loaded in both; cosines and the order of similarities. Needs ATTND_MODEL and
-// ATTND_GOLDEN_DIR.
+// Goal: int8 and bf16 are near f32 where it counts: on the default model and the golden texts.
+// Method: the same checkpoint loaded in each; cosines and the order of similarities. Needs
+// ATTND_MODEL and ATTND_GOLDEN_DIR.
 #include <algorithm>
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
+#include <memory>
+#include <optional>
 #include <set>
 #include <sstream>
 #include <string>
@@ -46,60 +48,101 @@ std::vector<std::string> Texts(const std::string& folder) {
   return {texts.begin(), texts.end()};
 }
 
-TEST(Int8Test, TheDefaultModelIsNearItsF32) {
-  const char* directory = std::getenv("ATTND_MODEL");
-  const char* golden = std::getenv("ATTND_GOLDEN_DIR");
-  if (directory == nullptr || golden == nullptr) GTEST_SKIP() << "no model or no golden folder";
-  const auto dir = ModelDir::Open(directory);
-  ASSERT_TRUE(dir.ok()) << dir.status();
-  const auto tokenizer = Tokenizer::Load(Read(std::string(directory) + "/tokenizer.json"));
-  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+class PrecisionTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    const char* directory = std::getenv("ATTND_MODEL");
+    const char* golden = std::getenv("ATTND_GOLDEN_DIR");
+    if (directory == nullptr || golden == nullptr) GTEST_SKIP() << "no model or no golden folder";
+    auto dir = ModelDir::Open(directory);
+    ASSERT_TRUE(dir.ok()) << dir.status();
+    dir_.emplace(*std::move(dir));
+    auto tokenizer = Tokenizer::Load(Read(std::string(directory) + "/tokenizer.json"));
+    ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+    tokenizer_ = *std::move(tokenizer);
+    texts_ = Texts(golden);
+    ASSERT_GT(texts_.size(), 40U);
+    inputs_ = Encode(texts_);
+    auto f32 = Model::Load(*dir_, {});
+    ASSERT_TRUE(f32.ok()) << f32.status();
+    f32_ = *std::move(f32);
+  }
 
-  const auto encode = [&](const auto& texts) {
+  std::vector<std::vector<int32_t>> Encode(const auto& texts) {
     std::vector<std::vector<int32_t>> inputs;
     for (const std::string_view text : texts) {
       const TokenizeOptions options{.truncation = Truncation::kRight, .length_max = 256};
-      const auto tokens = (*tokenizer)->Encode(text, std::nullopt, options);
+      const auto tokens = tokenizer_->Encode(text, std::nullopt, options);
       EXPECT_TRUE(tokens.ok()) << tokens.status();
       if (tokens.ok()) inputs.push_back(tokens->ids);
     }
     return inputs;
-  };
-  const std::vector<std::string> texts = Texts(golden);
-  ASSERT_GT(texts.size(), 40U);
-  const auto inputs = encode(texts);
-  const auto f32 = Model::Load(*dir, {});
-  ASSERT_TRUE(f32.ok()) << f32.status();
-  const auto int8 = Model::Load(
-      *dir, {.precision = Precision::kInt8, .calibration = encode(BuiltInCalibrationTexts())});
-  ASSERT_TRUE(int8.ok()) << int8.status();
-  const auto plain = Model::Load(*dir, {.precision = Precision::kInt8});
-  ASSERT_TRUE(plain.ok()) << plain.status();
-  const auto pool = [&](const Model& model) {
+  }
+
+  absl::StatusOr<std::unique_ptr<const Model>> Load(Precision precision) {
+    return Model::Load(*dir_,
+                       {.precision = precision, .calibration = Encode(BuiltInCalibrationTexts())});
+  }
+
+  Vectors Pool(const Model& model) {
     Encoder::Scratch scratch(model.encoder());
-    auto vectors = PoolEach(model.encoder(), Pooling::kMean, inputs, scratch);
+    auto vectors = PoolEach(model.encoder(), Pooling::kMean, inputs_, scratch);
     EXPECT_TRUE(vectors.ok()) << vectors.status();
     return vectors.ok() ? *std::move(vectors) : Vectors();
-  };
-  const auto compare = [&](const Model& model, const char* what) {
-    const Accuracy accuracy = CompareToF32(pool(model), pool(**f32));
+  }
+
+  Accuracy Compare(const Model& model, const char* what) {
+    const Accuracy accuracy = CompareToF32(Pool(model), Pool(*f32_));
     std::cout << what << ", " << accuracy.inputs << " texts: cosine " << accuracy.cosine_mean
               << " on average, " << accuracy.cosine_min << " at least (\""
-              << texts[static_cast<size_t>(accuracy.worst)].substr(0, 60) << "\"), ranking "
+              << texts_[static_cast<size_t>(accuracy.worst)].substr(0, 60) << "\"), ranking "
               << accuracy.ranking_agreement << "\n";
     return accuracy;
-  };
-  const Accuracy uncalibrated = compare(**plain, "not calibrated");
-  const Accuracy accuracy = compare(**int8, "calibrated");
+  }
+
+  std::optional<ModelDir> dir_;
+  std::unique_ptr<const Tokenizer> tokenizer_;
+  std::vector<std::string> texts_;
+  std::vector<std::vector<int32_t>> inputs_;
+  std::unique_ptr<const Model> f32_;
+};
+
+TEST_F(PrecisionTest, TheDefaultModelInInt8IsNearItsF32) {
+  const auto int8 = Load(Precision::kInt8);
+  ASSERT_TRUE(int8.ok()) << int8.status();
+  const auto plain = Model::Load(*dir_, {.precision = Precision::kInt8});
+  ASSERT_TRUE(plain.ok()) << plain.status();
+  const Accuracy uncalibrated = Compare(**plain, "int8, not calibrated");
+  const Accuracy accuracy = Compare(**int8, "int8, calibrated");
   EXPECT_GE(accuracy.cosine_min, 0.995);
   EXPECT_GE(accuracy.ranking_agreement, 0.99);
   EXPECT_GT(accuracy.cosine_mean, uncalibrated.cosine_mean);
   // What it says of itself, of other texts, is about as much.
   EXPECT_NEAR((*int8)->info().accuracy->cosine_mean, accuracy.cosine_mean, 0.001);
   // A quarter of the layers' weights; the token table stays as it is.
-  EXPECT_LT((*int8)->info().weight_bytes, (*f32)->info().weight_bytes * 7 / 10);
-  EXPECT_NE((*int8)->info().version, (*f32)->info().version);
+  EXPECT_LT((*int8)->info().weight_bytes, f32_->info().weight_bytes * 7 / 10);
+  EXPECT_NE((*int8)->info().version, f32_->info().version);
   EXPECT_EQ((*int8)->info().dtype, "int8");
+}
+
+TEST_F(PrecisionTest, TheDefaultModelInBf16IsNearItsF32WhereItIsComputed) {
+  const auto bf16 = Load(Precision::kBf16);
+  ASSERT_EQ(bf16.ok(), onednn::HasBf16()) << bf16.status();
+  if (!bf16.ok()) {
+    EXPECT_EQ(bf16.status().code(), absl::StatusCode::kUnimplemented);
+    return;
+  }
+  const Accuracy accuracy = Compare(**bf16, "bf16");
+  EXPECT_GE(accuracy.cosine_min, 0.9995);
+  EXPECT_LT(accuracy.cosine_min, 0.9999999);  // It was bf16.
+  EXPECT_GE(accuracy.ranking_agreement, 0.99);
+  EXPECT_LT((*bf16)->info().weight_bytes, f32_->info().weight_bytes * 8 / 10);
+  EXPECT_NE((*bf16)->info().version, f32_->info().version);
+  // Nothing is fitted to the texts.
+  const auto plain = Model::Load(*dir_, {.precision = Precision::kBf16});
+  ASSERT_TRUE(plain.ok()) << plain.status();
+  EXPECT_EQ((*plain)->info().version, (*bf16)->info().version);
+  EXPECT_EQ((*bf16)->info().dtype, "bf16");
 }
 
 }  // namespace

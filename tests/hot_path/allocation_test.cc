@@ -16,6 +16,7 @@
 
 #include "core/model/encoder.h"
 #include "gtest/gtest.h"
+#include "tests/support/precisions.h"
 
 extern "C" {
 // glibc's own, under the names that it has them for programs like this one.
@@ -131,8 +132,7 @@ TEST_P(AllocationTest, OnlyPrimitivesAllocate) {
   EXPECT_LE(CountRun(4), 4 * one);
 }
 
-INSTANTIATE_TEST_SUITE_P(Precisions, AllocationTest,
-                         ::testing::Values(Precision::kF32, Precision::kInt8),
+INSTANTIATE_TEST_SUITE_P(Precisions, AllocationTest, ::testing::ValuesIn(testing::PrecisionsHere()),
                          [](const auto& one) { return std::string(NameOf(one.param)); });
 
 }  // namespace

@@ -24,6 +24,7 @@
 #include "core/tensor/onednn.h"
 #include "core/tensor/team.h"
 #include "gtest/gtest.h"
+#include "tests/support/precisions.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/tiny_families.h"
 
@@ -262,7 +263,7 @@ std::string NameOfParameter(
 
 INSTANTIATE_TEST_SUITE_P(Families, FamiliesInvarianceTest,
                          ::testing::Combine(::testing::ValuesIn(testing::TinyModels()),
-                                            ::testing::Values(Precision::kF32, Precision::kInt8)),
+                                            ::testing::ValuesIn(testing::PrecisionsHere())),
                          NameOfParameter);
 
 // A model behind the engine, and what it answers alone.

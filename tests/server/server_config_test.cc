@@ -142,15 +142,16 @@ TEST(ConfigTest, TheEnvironmentAndAFileNameSeveralModels) {
 TEST(ConfigTest, ThePrecisionIsOneThatIsComputedIn) {
   EXPECT_EQ(Good({}).precision, Precision::kF32);
   EXPECT_EQ(Good({"--precision", "int8"}).precision, Precision::kInt8);
+  EXPECT_EQ(Good({"--precision", "bf16"}).precision, Precision::kBf16);
   const Config own = Good({"--model", "b=/b", "--model-precision", "b=int8"});
   EXPECT_EQ(own.models.at(0).precision, std::nullopt);
   EXPECT_EQ(own.models.at(1).precision, Precision::kInt8);
-  for (const char* wrong : {"bf16", "INT8", "f16"}) {
+  for (const char* wrong : {"BF16", "INT8", "f16"}) {
     ExpectRefused({"--precision", wrong}, std::string("--precision: ") + wrong);
-    ExpectRefused({"--precision", wrong}, "{f32,int8}");
-    ExpectRefused(
-        {"--model-precision", std::string("mini=") + wrong},
-        std::string("--model-precision: \"mini=") + wrong + "\" is not NAME=f32 or NAME=int8");
+    ExpectRefused({"--precision", wrong}, "{f32,bf16,int8}");
+    ExpectRefused({"--model-precision", std::string("mini=") + wrong},
+                  std::string("--model-precision: \"mini=") + wrong +
+                      "\" is not NAME=f32, NAME=bf16 or NAME=int8");
   }
 }
 
