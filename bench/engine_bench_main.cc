@@ -1,12 +1,12 @@
 // Forward passes through the engine that serves, on seeded random weights of a known shape, beside
 // the roof of the machine in the same run. Prints a table in Markdown.
 //
-//   engine_bench [--model minilm|bert-base] [--precision f32|int8] [--workers N] [--repeats N]
+//   engine_bench [--model minilm|bert-base] [--precision f32|bf16|int8] [--workers N] [--repeats N]
 //                [--split-rows N]
 //
 // Behind the table: where the time of a pass goes, on one thread, alone.
 //
-// In int8 too the roof is that of f32: what is above it is what int8 gains.
+// In int8 and bf16 too the roof is that of f32: what is above it is what they gain.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>

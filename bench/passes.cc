@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdio>
+#include <cstdlib>
 #include <latch>
 #include <random>
+#include <string>
 #include <utility>
 
 #include "core/base/check.h"
@@ -35,7 +38,10 @@ std::unique_ptr<const Encoder> RandomEncoder(const ModelShape& shape, Precision 
     return absl::OkStatus();
   };
   auto encoder = Encoder::Load(arch, {.precision = precision}, read);
-  CHECK_THAT(encoder.ok());
+  if (!encoder.ok()) {
+    std::fprintf(stderr, "%s\n", std::string(encoder.status().message()).c_str());
+    std::exit(1);
+  }
   return *std::move(encoder);
 }
 

@@ -306,7 +306,7 @@ struct ModelInfo {
   int32_t length_default = 0;  // What holds when a request sets none.
   Pooling pooling = Pooling::kDefault;
   bool normalize = false;
-  std::string dtype;                 // "f32", "int8"
+  std::string dtype;                 // "f32", "bf16", "int8"
   std::optional<Accuracy> accuracy;  // Of what is not f32.
   std::string checkpoint_dtype;
   std::string isa;

@@ -5,7 +5,7 @@
 
 ROOT gets, at the paths that they have here: the executables of those ctest tests whose name matches REGEX, the
 libraries that these load, attnd itself, and each FOLDER; and /run-tests, a shell script that runs the tests one after
-another and closes with `N passed, N failed`.
+another and closes with `N passed, N failed, N skipped`.
 """
 
 import json
@@ -18,13 +18,13 @@ import sys
 
 
 def tests_of(build, pattern):
-    """(name, environment, command) of each test that matches."""
+    """(name, environment, command, status that means skipped) of each test that matches."""
     listing = subprocess.run(
         ["ctest", "--test-dir", build, "--show-only=json-v1", "-R", pattern], check=True, capture_output=True, text=True
     )
     for test in json.loads(listing.stdout)["tests"]:
-        environment = next((p["value"] for p in test["properties"] if p["name"] == "ENVIRONMENT"), [])
-        yield test["name"], environment, test["command"]
+        properties = {p["name"]: p["value"] for p in test["properties"]}
+        yield test["name"], properties.get("ENVIRONMENT", []), test["command"], properties.get("SKIP_RETURN_CODE", -1)
 
 
 def libraries_of(executable):
@@ -46,16 +46,17 @@ def executables_in(command, build):
 
 
 def script(tests):
-    lines = ["passed=0; failed=0"]
-    for name, environment, command in tests:
+    lines = ["passed=0; failed=0; skipped=0"]
+    for name, environment, command, skip in tests:
         words = " ".join(shlex.quote(word) for word in ["env", *environment, *command])
         lines.append(f"echo '== {name}'; begin=$(cut -d. -f1 /proc/uptime); {words}; status=$?")
         lines.append("seconds=$(($(cut -d. -f1 /proc/uptime) - begin))")
         lines.append(
             f"if [ $status -eq 0 ]; then passed=$((passed + 1)); echo \"-- {name}: passed, $seconds emulated s\"; "
+            f"elif [ $status -eq {skip} ]; then skipped=$((skipped + 1)); echo '-- {name}: skipped'; "
             f"else failed=$((failed + 1)); echo \"-- {name}: FAILED ($status)\"; fi"
         )
-    lines.append('echo "$passed passed, $failed failed"')
+    lines.append('echo "$passed passed, $failed failed, $skipped skipped"')
     return "\n".join(lines) + "\n"
 
 
@@ -65,7 +66,7 @@ def main():
     tests = list(tests_of(build, pattern))
     if not tests:
         sys.exit(f"emulated_tests.py: error: no test matches {pattern}")
-    executables = {e for _, _, command in tests for e in executables_in(command, build)} | {build + "/server/attnd"}
+    executables = {e for _, _, command, _ in tests for e in executables_in(command, build)} | {build + "/server/attnd"}
     for executable in sorted(executables):
         copy(executable, root)
         for library in libraries_of(executable):

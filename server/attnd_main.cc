@@ -172,8 +172,21 @@ absl::Status CheckCpu() {
       "this CPU has no AVX2 and FMA, which is the least that attnd runs on");
 }
 
+// Before anything is loaded for it.
+absl::Status CheckPrecisions(const Config& config) {
+  for (const ModelSource& source : config.models) {
+    const absl::Status status = CheckComputed(source.precision.value_or(config.precision));
+    if (status.ok()) continue;
+    return absl::Status(
+        status.code(), fmt::format("{}: {}", source.precision ? "--model-precision" : "--precision",
+                                   std::string(status.message())));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Run(Config config, std::shared_ptr<spdlog::logger> log) {
   RETURN_IF_ERROR(CheckCpu());
+  RETURN_IF_ERROR(CheckPrecisions(config));
   const CpuQuota quota = ReadCpuQuota();
   if (config.workers == 0) config.workers = quota.cpus;
 
@@ -210,6 +223,7 @@ absl::Status Run(Config config, std::shared_ptr<spdlog::logger> log) {
 
 absl::Status Check(const Config& config) {
   RETURN_IF_ERROR(ReadTexts(config).status());
+  RETURN_IF_ERROR(CheckPrecisions(config));
   for (const ModelSource& source : config.models) {
     const absl::Status status = CheckModel(source.path);
     if (!status.ok()) return InModel(source, status);

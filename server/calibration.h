@@ -17,7 +17,7 @@ inline constexpr size_t kCalibrationTextsMin = 3;
 // Of one text, special tokens included; what is longer loses its end.
 inline constexpr int32_t kCalibrationTokensMax = 256;
 
-// The texts that a model which is not f32 is calibrated on.
+// The texts that an int8 model is fitted to, and all that are not f32 are measured over.
 class CalibrationTexts {
  public:
   // Those that attnd brings along.

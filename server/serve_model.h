@@ -24,7 +24,8 @@ struct LoadedModel {
   std::string worst_description;  // and as Describe does.
 };
 
-// What a model that is not f32 is calibrated on, and how near to f32 each of these texts must come.
+// What a model that is not f32 is measured over, and an int8 one fitted to, and how near to f32
+// each of these texts must come.
 struct AccuracyDemand {
   CalibrationTexts texts = CalibrationTexts::BuiltIn();
   double cosine_min = 0;

@@ -1,7 +1,7 @@
 // attnd's engine as a worker of bench/peers: one process, one loaded model, one line in, one line
 // of JSON out (the protocol is in bench/peers/README.md).
 //
-//   attnd_engine --model DIR [--precision f32|int8] [--threads N]
+//   attnd_engine --model DIR [--precision f32|bf16|int8] [--threads N]
 //
 // In int8 a model with a tokenizer is calibrated on the texts that the server calibrates on.
 #include <chrono>

@@ -56,16 +56,16 @@ class Parts {
 absl::Status ParallelFor(int64_t count, int threads,
                          absl::FunctionRef<absl::Status(int64_t)> part) {
   Parts parts(count, part);
-  std::vector<std::thread> others;
-  for (int64_t i = 1; i < std::min<int64_t>(threads, count); ++i) {
-    try {
-      others.emplace_back([&parts] { parts.Work(); });
-    } catch (const std::system_error&) {
-      break;  // Fewer threads take longer, and do.
-    }
+  std::vector<std::jthread> others;  // They end before `parts` does, whatever is thrown.
+  const int64_t wanted = std::min<int64_t>(threads, count) - 1;
+  others.reserve(static_cast<size_t>(std::max<int64_t>(wanted, 0)));
+  try {
+    for (int64_t i = 0; i < wanted; ++i) others.emplace_back([&parts] { parts.Work(); });
+  } catch (const std::system_error&) {
+    // Fewer threads take longer, and do.
   }
   parts.Work();
-  for (std::thread& other : others) other.join();
+  others.clear();
   return parts.first_error();
 }
 

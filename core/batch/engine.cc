@@ -210,6 +210,7 @@ void Engine::Impl::Work(int index) {
   Worker worker;
   worker.index = index;
   if (!MakeExecutors(index, worker)) return;
+  for (const auto& executor : worker.executors) executor->WarmUp();
   while (Pull(worker)) {
     if (!worker.batch.jobs.empty()) RunBatch(worker);
     Finish(worker.finished);
@@ -235,8 +236,7 @@ bool Engine::Impl::MakeExecutors(int index, Worker& worker) {
   return status.ok();
 }
 
-// Waits until there is something to run or to finish; helps others meanwhile. False: the engine
-// ends.
+// Waits for something to run or to finish; helps others meanwhile. False: the engine ends.
 bool Engine::Impl::Pull(Worker& worker) {
   while (true) {
     std::optional<Helpers::Place> place;

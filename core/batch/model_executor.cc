@@ -38,7 +38,6 @@ ModelExecutor::ModelExecutor(const Encoder& encoder, int worker,
   const auto place = static_cast<size_t>(worker);
   workspaces_->resize(std::max(workspaces_->size(), place + 1));
   (*workspaces_)[place] = &scratch_.workspace();
-  WarmUp();
 }
 
 void ModelExecutor::WarmUp() {

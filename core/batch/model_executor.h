@@ -20,13 +20,12 @@ class ModelExecutor : public Executor {
   // `encoder` must outlive this.
   ModelExecutor(const Encoder& encoder, int worker, std::shared_ptr<Workspaces> workspaces);
   absl::Status Step(std::span<Job* const> batch, Crew& crew) override;
+  // A pass over a few tokens, which costs several times a later one: code that has not run, and
+  // oneDNN's and the workspace's first memory.
+  void WarmUp() override;
   bool splits() const override { return true; }
 
  private:
-  // A first pass costs several times a later one: memory that nobody has touched, code that has not
-  // run. No request should pay for it.
-  void WarmUp();
-
   const Encoder& encoder_;
   Encoder::Scratch scratch_;
   const std::shared_ptr<Workspaces> workspaces_;

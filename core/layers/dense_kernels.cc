@@ -60,7 +60,7 @@ absl::Status CheckComputed(Precision precision) {
   // Some CPUs without these instructions would compute it in more steps than f32.
   if (precision != Precision::kBf16 || onednn::HasBf16()) return absl::OkStatus();
   return absl::UnimplementedError(
-      StrCat("bf16 needs a CPU with AVX-512 BF16 instructions; this one has ", onednn::Isa()));
+      StrCat("bf16 needs AVX-512 BF16 instructions; what may be used here is ", onednn::Isa()));
 }
 
 // Makes the kernels of one kind.

@@ -11,7 +11,7 @@ namespace attnd {
 
 // The position-wise half of a transformer layer: residual += down(activation(up(x))), or, gated,
 // residual += down(activation(up(x)) * gate(x)) (Shazeer 2020, "GLU Variants Improve Transformer").
-// In f32 the activation rides on the first oneDNN call, the residual addition on the last, so no
+// In floats the activation rides on the first oneDNN call, the residual addition on the last, so no
 // intermediate is read twice but the gate's.
 class FeedForward {
  public:

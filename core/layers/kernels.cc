@@ -1,8 +1,5 @@
 #include "core/layers/kernels.h"
 
-#include <bit>
-#include <cstdint>
-
 namespace attnd::kernels {
 
 void LayerNorm(const float* x, float* y, long n, const float* gain, const float* bias,
@@ -93,10 +90,10 @@ void Quantize(const float* x, const float* factors, unsigned char* q, long n, fl
 void RoundToBf16(const float* x, unsigned short* y, long n) {
 #pragma omp simd
   for (long i = 0; i < n; ++i) {
-    const auto bits = std::bit_cast<uint32_t>(x[i]);
-    const uint32_t rounded = bits + 0x7fff + ((bits >> 16) & 1);
+    const auto bits = __builtin_bit_cast(unsigned, x[i]);
+    const unsigned rounded = bits + 0x7fff + ((bits >> 16) & 1);
     // Rounding could make infinity of a NaN, or worse.
-    const uint32_t kept = x[i] == x[i] ? rounded : bits | 0x400000;
+    const unsigned kept = x[i] == x[i] ? rounded : bits | 0x400000;
     y[i] = static_cast<unsigned short>(kept >> 16);
   }
 }

@@ -52,7 +52,8 @@ class Encoder {
     // In int8: what those products are given (ObserveInputs of the same checkpoint in f32). Null:
     // not known.
     const InputRanges* input_ranges = nullptr;
-    // That Load works on; what it loads does not depend on it. `read` must be fit for that many.
+    // That Load works on, up to 4 of them; what it loads does not depend on it. `read` must be fit
+    // for that many.
     int load_threads = 1;
   };
   static absl::StatusOr<std::unique_ptr<const Encoder>> Load(const ArchSpec& arch,

@@ -14,6 +14,9 @@
 namespace attnd {
 namespace {
 
+// Each holds a layer's weights once more while it packs them, and a few reach the memory's speed.
+constexpr int kLoadThreadsMax = 4;
+
 onednn::Epilogue EpilogueOf(Activation activation) {
   switch (activation) {
     case Activation::kNone:
@@ -59,7 +62,8 @@ class Encoder::Loader {
 
  private:
   absl::Status InParallel(int64_t count, absl::FunctionRef<absl::Status(int64_t)> part) {
-    return ParallelFor(count, encoder_.options_.load_threads, [&](int64_t index) {
+    const int threads = std::min(encoder_.options_.load_threads, kLoadThreadsMax);
+    return ParallelFor(count, threads, [&](int64_t index) {
       // As on the thread that called Load.
       onednn::UseOneThread();
       return part(index);

@@ -49,7 +49,7 @@ struct ModelInfo {
   // nothing is said; empty: none.
   std::map<std::string, std::string> prompts;
   std::string default_prompt_name;
-  std::string dtype;                 // "f32", "int8"
+  std::string dtype;                 // "f32", "bf16", "int8"
   std::optional<Accuracy> accuracy;  // Of what is not f32.
   std::string checkpoint_dtype;      // "F32", "F16", "BF16"
   std::vector<KernelChoice> kernels;

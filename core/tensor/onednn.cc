@@ -85,8 +85,7 @@ dnnl::primitive_attr Attributes(Epilogue epilogue) {
   return attributes;
 }
 
-// Runs `make`, turning oneDNN's exception into a Status: a missing kernel is an answer, not a
-// crash.
+// Runs `make`: a missing kernel is an answer, not an exception.
 template <typename Make>
 auto Try(std::string_view what, Make make) -> absl::StatusOr<decltype(make())> {
   try {
@@ -130,8 +129,7 @@ bool Has(dnnl::cpu_isa isa) {
 }  // namespace
 
 std::string Version() {
-  const dnnl_version_t* version = dnnl_version();
-  return StrCat(version->major, ".", version->minor, ".", version->patch);
+  return StrCat(dnnl_version()->major, ".", dnnl_version()->minor, ".", dnnl_version()->patch);
 }
 
 std::string Isa() {
@@ -147,6 +145,9 @@ std::string Isa() {
   for (const auto& [value, name] : kNames) {
     if (value == isa) return std::string(name);
   }
+#if DNNL_VERSION_MAJOR >= 3
+  if (isa == avx512_core_fp16) return "avx512_core_fp16";
+#endif
   // A later one; kernels are probed by their properties, so its name is all that is missing.
   return StrCat("isa_0x", absl::Hex(static_cast<unsigned>(isa)));
 }
@@ -181,9 +182,8 @@ struct Dense::Impl : Base {
 
 namespace {
 
-// `given` is what Pack takes.
 struct Types {
-  memory::data_type x, weights, given;
+  memory::data_type x, weights, given;  // The last is what Pack takes.
 };
 Types TypesOf(Operands operands) {
   using Type = memory::data_type;

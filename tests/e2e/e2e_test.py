@@ -155,12 +155,13 @@ class StartAndStopTest(unittest.TestCase):
             self.assertIn(": ".join(texts), self.refused("--model", MODEL, *texts, *check))
 
     def test_bf16_is_served_where_the_cpu_computes_it_and_refused_elsewhere(self):
-        with open("/proc/cpuinfo", encoding="ascii") as cpu:
-            here = " avx512_bf16" in cpu.read() and "ONEDNN_MAX_CPU_ISA" not in os.environ
-        if not here:
-            self.assertIn(
-                "bf16 needs a CPU with AVX-512 BF16 instructions", self.refused("--model", MODEL, "--precision", "bf16")
-            )
+        with Attnd(BUILD, MODEL) as attnd:
+            isa = json.loads(attnd.attnctl("models", "--json")[1])["isa"]
+        if not any(part in isa for part in ("bf16", "fp16", "amx")):
+            for check in ([], ["--check-config"]):
+                error = self.refused("--model", MODEL, "--precision", "bf16", *check)
+                self.assertIn("--precision: bf16 needs AVX-512 BF16", error)
+                self.assertIn(isa, error)
             return
         with Attnd(BUILD, MODEL, "--precision", "bf16") as attnd:
             model = json.loads(attnd.attnctl("models", "--json")[1])

@@ -19,6 +19,7 @@
 #include "core/model/model.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
+#include "tests/support/precisions.h"
 
 namespace attnd {
 namespace {
@@ -48,16 +49,21 @@ std::vector<std::string> Texts(const std::string& folder) {
   return {texts.begin(), texts.end()};
 }
 
+// Of the environment; empty if it is not there.
+std::string Named(const char* variable) {
+  const char* value = std::getenv(variable);
+  return value == nullptr ? "" : value;
+}
+
 class PrecisionTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    const char* directory = std::getenv("ATTND_MODEL");
-    const char* golden = std::getenv("ATTND_GOLDEN_DIR");
-    if (directory == nullptr || golden == nullptr) GTEST_SKIP() << "no model or no golden folder";
+    const std::string directory = Named("ATTND_MODEL"), golden = Named("ATTND_GOLDEN_DIR");
+    if (directory.empty() || golden.empty()) GTEST_SKIP() << "no model or no golden folder";
     auto dir = ModelDir::Open(directory);
     ASSERT_TRUE(dir.ok()) << dir.status();
     dir_.emplace(*std::move(dir));
-    auto tokenizer = Tokenizer::Load(Read(std::string(directory) + "/tokenizer.json"));
+    auto tokenizer = Tokenizer::Load(Read(directory + "/tokenizer.json"));
     ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
     tokenizer_ = *std::move(tokenizer);
     texts_ = Texts(golden);
@@ -127,7 +133,7 @@ TEST_F(PrecisionTest, TheDefaultModelInInt8IsNearItsF32) {
 
 TEST_F(PrecisionTest, TheDefaultModelInBf16IsNearItsF32WhereItIsComputed) {
   const auto bf16 = Load(Precision::kBf16);
-  ASSERT_EQ(bf16.ok(), onednn::HasBf16()) << bf16.status();
+  ASSERT_EQ(bf16.ok(), testing::ComputesBf16()) << bf16.status();
   if (!bf16.ok()) {
     EXPECT_EQ(bf16.status().code(), absl::StatusCode::kUnimplemented);
     return;

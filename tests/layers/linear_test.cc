@@ -10,6 +10,7 @@
 #include <span>
 #include <vector>
 
+#include "core/base/parallel.h"
 #include "core/layers/feed_forward.h"
 #include "core/layers/head.h"
 #include "gtest/gtest.h"
@@ -223,6 +224,23 @@ TEST(HeadTest, ScoresNamedRowsThroughEverySlabAndFindsTheLargest) {
     double most = -1e30;
     for (int64_t row = 0; row < kRows; ++row) most = std::max(most, score(row, output));
     EXPECT_NEAR(largest[output], most, 1e-4);
+  }
+}
+
+TEST(DenseKernelCacheTest, GivesAllThreadsTheSameKernels) {
+  const DenseKernels::Shape shapes[] = {{32, 64, Epilogue::kNone}, {64, 32, Epilogue::kGeluErf}};
+  DenseKernelCache cache;
+  std::vector<const DenseKernels*> got(24);
+  const auto get = [&](int64_t index) -> absl::Status {
+    onednn::UseOneThread();
+    auto kernels = cache.Get(shapes[index % 2]);
+    if (kernels.ok()) got[static_cast<size_t>(index)] = *kernels;
+    return kernels.status();
+  };
+  ASSERT_TRUE(ParallelFor(static_cast<int64_t>(got.size()), 4, get).ok());
+  for (size_t i = 0; i < got.size(); ++i) {
+    EXPECT_EQ(got[i], got[i % 2]);
+    EXPECT_EQ(got[i]->shape(), shapes[i % 2]);
   }
 }
 
