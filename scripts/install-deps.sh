@@ -4,7 +4,7 @@
 #   scripts/install-deps.sh [GROUP...]      as root, or as a user who may sudo
 #
 # Groups: build (the default: everything that attnd itself needs), run (to try it), test, bench, peers, lint, proto,
-#   fuzz, model, image, root.
+#   fuzz, model, image, root, deploy.
 # Each group stands alone: `test` does not bring `build`. `lint` and `fuzz` need clang 14, which Debian 12 has.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
@@ -30,7 +30,9 @@ packages_of() {
     model) say ca-certificates python3 python3-pip util-linux ;;
     image) say buildah debootstrap iproute2 util-linux ;;
     root) say debootstrap ;;
-    *) fail "unknown group '$1' (build, run, test, bench, peers, lint, proto, fuzz, model, image, root)" ;;
+    # tests/deploy/run.sh brings the Go tools itself.
+    deploy) say haproxy openssl prometheus python3 python3-yaml ;;
+    *) fail "unknown group '$1' (build, run, test, bench, peers, lint, proto, fuzz, model, image, root, deploy)" ;;
   esac
 }
 
