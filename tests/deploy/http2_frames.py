@@ -14,8 +14,9 @@ def frame(kind, flags, stream, payload=b""):
 
 
 def headers_block(path):
-    """A gRPC call's headers in HPACK: static indices and literals that are not added to the table, so that the same bytes
-    serve any stream. All lengths are below 127."""
+    """A gRPC call's headers in HPACK: static indices and literals that are not added to the table, so that the same
+    bytes serve any stream. All lengths are below 127."""
+
     def text(value):
         return bytes([len(value)]) + value.encode()
 

@@ -1,4 +1,4 @@
-"""Opens HTTP/2 streams and resets them at once, as fast as one process can, from one loopback address (RELIABILITY: T3).
+"""Opens HTTP/2 streams and resets them at once, as fast as one process can, from one loopback address.
 
     rapid_reset.py HOST PORT [--source ADDRESS] [--connections N] [--seconds N] [--shape headers|message|whole]
 
