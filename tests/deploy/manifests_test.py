@@ -4,6 +4,7 @@ restricted profile, consistent in themselves, and their numbers those that `attn
     manifests_test.py BUILD MODEL [UNITTEST ARGUMENTS...]
 """
 
+import json
 import os
 import re
 import subprocess
@@ -94,6 +95,12 @@ class Schemas(Rendered):
             checked = conformity(self.texts[BASE].replace(field, wrong), VERSIONS[0])
             self.assertNotEqual(checked.returncode, 0)
             self.assertIn("not allowed", checked.stdout)
+
+    def test_a_value_that_the_chart_does_not_know_is_refused(self):
+        for value in ("proxy.tlsSecert=attnd-tls", "autoscaling.maxReplicas=33", "resources.memory=lots"):
+            with self.assertRaises(subprocess.CalledProcessError) as failed:
+                rendered_chart((value,))
+            self.assertIn("values don't meet the specifications of the schema", failed.exception.stderr)
 
     def test_the_chart_has_no_finding_of_lint(self):
         linted = output_of("helm", "lint", "--strict", "--kube-version", VERSIONS[0], CHART)
@@ -255,7 +262,7 @@ class Numbers(Rendered):
                 target = int(pods[0]["target"]["averageValue"])
                 self.assertEqual(target, int(self.defaults["batch-tokens"]))
                 self.assertLessEqual(4 * target, int(self.defaults["queue-tokens"]))
-            places = int(self.number(r"server-template attnd (\d+)"))
+            places = int(self.number(r"^  server-template attnd (\d+)"))
             self.assertLessEqual(spec["maxReplicas"], places)
             self.assertGreaterEqual(spec["minReplicas"], 2)
             self.assertNotIn("replicas", find(self.all[name], "Deployment", "attnd")["spec"])
@@ -281,11 +288,24 @@ class Numbers(Rendered):
         interval, falls = re.search(r"check inter (\d+)s fall (\d+)", self.haproxy).groups()
         self.assertLess(int(interval) * (int(falls) + 1), self.seconds("shutdown-delay"))
 
+    def test_every_setting_of_the_proxy_is_documented_and_known_to_the_chart(self):
+        used = set(re.findall(r"\bATTND_PROXY_(\w+)\b", self.haproxy))
+        self.assertGreater(len(used), 8)
+        with open(os.path.join(DEPLOY, "README.md"), encoding="utf-8") as file:
+            rows = dict(re.findall(r"^\| `ATTND_PROXY_(\w+)` \| ([^|]+) \|", file.read(), re.MULTILINE))
+        self.assertEqual(set(rows), used)
+        numbers = dict(re.findall(r"\$\{ATTND_PROXY_(\w+)-(\d+)\}", self.haproxy))
+        self.assertEqual({name: rows[name] for name in numbers}, numbers)
+        with open(os.path.join(CHART, "values.schema.json"), encoding="utf-8") as file:
+            schema = json.load(file)
+        self.assertEqual(set(schema["properties"]["proxy"]["properties"]["settings"]["properties"]), set(numbers))
+
     def test_compose_leaves_time_to_drain(self):
         with open(os.path.join(DEPLOY, "compose.yaml"), encoding="utf-8") as file:
             services = yaml.safe_load(file)["services"]
-        grace = defaults.seconds(services["attnd"]["stop_grace_period"])
-        self.assertGreaterEqual(grace, self.seconds("shutdown-delay") + self.seconds("drain-timeout") + 10)
+        grace = {name: defaults.seconds(services[name]["stop_grace_period"]) for name in ("attnd", "proxy")}
+        self.assertGreaterEqual(grace["attnd"], self.seconds("shutdown-delay") + self.seconds("drain-timeout") + 10)
+        self.assertGreaterEqual(grace["proxy"], defaults.seconds(self.number(r"^  hard-stop-after (\S+)")) + 10)
 
 
 if __name__ == "__main__":
