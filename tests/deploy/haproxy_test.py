@@ -40,11 +40,11 @@ def call(server, target, command, *arguments, text=""):
     return done.returncode, done.stdout, done.stderr
 
 
-def exchange(port, frames, seconds=2.0):
+def exchange(port, frames, seconds=2.0, source="127.0.0.1"):
     """What comes back for these bytes within that time, or until the other side closes."""
     received = b""
     try:
-        with socket.create_connection(("127.0.0.1", port), 5) as connection:
+        with socket.create_connection(("127.0.0.1", port), 5, (source, 0)) as connection:
             connection.settimeout(seconds)
             connection.sendall(h2.PREFACE + h2.settings() + frames)
             while chunk := connection.recv(1 << 16):
@@ -146,6 +146,22 @@ class Calls(unittest.TestCase):
         self.assertEqual(kinds(whole), [h2.HEADERS, h2.DATA, h2.HEADERS])
         self.assertEqual(self.server.metrics()[name], before + 1)  # so the count does tell
 
+    def test_half_messages_are_given_up_and_never_reach_attnd(self):
+        path, calls = "/attnd.v1.ModelService/ListModels", 50
+        name = 'attnd_requests_total{code="OK",method="ListModels",model=""}'
+        before = self.server.metrics()[name]
+        streams = range(1, 2 * calls, 2)
+        with socket.create_connection(("127.0.0.1", self.proxy.port), 5) as connection:
+            connection.settimeout(30)
+            connection.sendall(h2.PREFACE + h2.settings() + b"".join(
+                h2.call_headers(path, stream) + h2.message(stream, flags=0, body=b"\0\0\0") for stream in streams))
+            received = b""
+            while kinds(received).count(h2.HEADERS) < calls:
+                chunk = connection.recv(1 << 16)
+                self.assertTrue(chunk, "the connection stays while its calls are ended")
+                received += chunk
+        self.assertEqual(self.server.metrics()[name], before)
+
 
 class Refusals(unittest.TestCase):
     def proxy(self, server, **settings):
@@ -169,6 +185,16 @@ class Refusals(unittest.TestCase):
         self.assertEqual([code for code, _, _ in codes[:3]], [0, 0, 0])
         self.assertIn("too many new streams", codes[-1][1] + codes[-1][2])
         self.assertEqual(call(self.server, target, "tokenize", "hello")[0], 0)
+
+    def test_a_flood_of_streams_from_one_address_leaves_the_others_theirs(self):
+        through = self.proxy(self.server, source_streams=3, streams=6)
+        path = "/attnd.v1.EncoderService/EncodeStream"
+        flood = b"".join(h2.call_headers(path, stream) + h2.reset(stream) for stream in range(1, 101, 2))
+        exchange(through.port, flood, seconds=0.5, source="127.0.0.9")
+        refused = exchange(through.port, h2.call_headers(path, 1), seconds=0.5, source="127.0.0.9")
+        self.assertIn(b"too many new streams from this address", refused)
+        code, output, _ = call(self.server, through.target, "encode", "--jsonl", text='{"text": "a"}\n')
+        self.assertEqual(code, 0, output)
 
     def test_connections_of_a_source_are_bounded(self):
         port = self.proxy(self.server, source_connections=3).port
