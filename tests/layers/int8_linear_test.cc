@@ -7,7 +7,6 @@
 #include <cmath>
 #include <cstring>
 #include <numeric>
-#include <optional>
 #include <vector>
 
 #include "core/layers/kernels.h"
@@ -23,28 +22,18 @@ using onednn::Epilogue;
 
 using Case = LinearCase;
 
-class Int8LinearTest : public ::testing::TestWithParam<Case> {
+class Int8LinearTest : public LinearFixture {
  protected:
-  Int8LinearTest() : workspace_(16 << 20) { onednn::UseOneThread(); }
+  Int8LinearTest() : LinearFixture(16 << 20) {}
 
-  void Make(std::vector<float> weight, std::vector<float> input_ranges = {}) {
+  void Make(std::vector<float> weight, const std::vector<float>& input_ranges = {}) {
     const auto [in, out, epilogue] = GetParam();
     const auto kernels = cache_.Get({in, out, epilogue, Precision::kInt8});
     ASSERT_TRUE(kernels.ok()) << kernels.status();
     kernels_ = *kernels;
-    weight_ = std::move(weight);
-    bias_ = RandomFloats(out, 2);
-    linear_.emplace(kernels_, weight_, bias_, input_ranges);
+    LinearFixture::Make(kernels_, std::move(weight), input_ranges);
     factors_.assign(static_cast<size_t>(in), 1.0f);
     if (!input_ranges.empty()) factors_ = SmoothingFactors(weight_, input_ranges);
-    workspace_.Poison();
-  }
-
-  std::vector<float> Run(const std::vector<float>& x, std::vector<float> y) {
-    const auto [in, out, epilogue] = GetParam();
-    const int64_t rows = static_cast<int64_t>(x.size()) / in;
-    linear_->Run({x.data(), rows, in, in}, workspace_, {y.data(), rows, out, out});
-    return y;
   }
 
   // The products of the integers that x and the weights become.
@@ -96,11 +85,8 @@ class Int8LinearTest : public ::testing::TestWithParam<Case> {
     return std::sqrt(error / size);
   }
 
-  DenseKernelCache cache_;
-  Workspace workspace_;
   const DenseKernels* kernels_ = nullptr;
-  std::vector<float> weight_, bias_, factors_;
-  std::optional<Linear> linear_;
+  std::vector<float> factors_;
 };
 
 TEST_P(Int8LinearTest, ComputesItsFormula) {
@@ -158,10 +144,7 @@ TEST_P(Int8LinearTest, IsCloseToTheProductOfTheRealNumbers) {
 TEST_P(Int8LinearTest, ARowHasTheSameBitsAtEveryPlaceAndRowCount) {
   const auto [in, out, epilogue] = GetParam();
   Make(RandomFloats(in * out, 1));
-  std::vector<int64_t> counts;
-  for (int64_t rows = kRowStep; rows <= 264; rows += kRowStep) counts.push_back(rows);
-  ExpectSameBitsAtEveryPlace(in, out, counts,
-                             [&](const auto& x, const auto& y) { return Run(x, y); });
+  ExpectSameBitsUpTo(264);
 }
 
 INSTANTIATE_TEST_SUITE_P(

@@ -5,8 +5,12 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <optional>
+#include <span>
+#include <utility>
 #include <vector>
 
+#include "core/layers/linear.h"
 #include "core/tensor/onednn.h"
 #include "gtest/gtest.h"
 #include "tests/layers/random_values.h"
@@ -60,5 +64,42 @@ inline void ExpectSameBitsAtEveryPlace(
     }
   }
 }
+
+// A Linear of the case in one precision, and what is run on it.
+class LinearFixture : public ::testing::TestWithParam<LinearCase> {
+ protected:
+  explicit LinearFixture(size_t workspace_bytes) : workspace_(workspace_bytes) {
+    onednn::UseOneThread();
+  }
+
+  // Makes linear_ of these kernels and random bias.
+  void Make(const DenseKernels* kernels, std::vector<float> weight,
+            std::span<const float> input_ranges = {}) {
+    weight_ = std::move(weight);
+    bias_ = RandomFloats(GetParam().out, 2);
+    linear_.emplace(kernels, weight_, bias_, input_ranges);
+    workspace_.Poison();
+  }
+
+  std::vector<float> Run(const std::vector<float>& x, std::vector<float> y) {
+    const auto [in, out, epilogue] = GetParam();
+    const int64_t rows = static_cast<int64_t>(x.size()) / in;
+    linear_->Run({x.data(), rows, in, in}, workspace_, {y.data(), rows, out, out});
+    return y;
+  }
+
+  // At every row count up to `rows_max`.
+  void ExpectSameBitsUpTo(int64_t rows_max) {
+    std::vector<int64_t> counts;
+    for (int64_t rows = kRowStep; rows <= rows_max; rows += kRowStep) counts.push_back(rows);
+    ExpectSameBitsAtEveryPlace(GetParam().in, GetParam().out, counts,
+                               [&](const auto& x, const auto& y) { return Run(x, y); });
+  }
+
+  DenseKernelCache cache_;
+  Workspace workspace_;
+  std::vector<float> weight_, bias_;
+  std::optional<Linear> linear_;
+};
 
 }  // namespace attnd

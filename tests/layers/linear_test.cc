@@ -26,31 +26,16 @@ using Case = LinearCase;
 
 constexpr size_t kWorkspaceBytes = 64 << 20;
 
-class LinearTest : public ::testing::TestWithParam<Case> {
+class LinearTest : public LinearFixture {
  protected:
-  LinearTest() : workspace_(kWorkspaceBytes) { onednn::UseOneThread(); }
+  LinearTest() : LinearFixture(kWorkspaceBytes) {}
 
   void SetUp() override {
     const auto [in, out, epilogue] = GetParam();
     const auto kernels = cache_.Get({in, out, epilogue});
     ASSERT_TRUE(kernels.ok()) << kernels.status();
-    weight_ = RandomFloats(in * out, 1);
-    bias_ = RandomFloats(out, 2);
-    linear_.emplace(*kernels, weight_, bias_);
-    workspace_.Poison();
+    Make(*kernels, RandomFloats(in * out, 1));
   }
-
-  std::vector<float> Run(std::vector<float> x, std::vector<float> y) {
-    const auto [in, out, epilogue] = GetParam();
-    const int64_t rows = static_cast<int64_t>(x.size()) / in;
-    linear_->Run({x.data(), rows, in, in}, workspace_, {y.data(), rows, out, out});
-    return y;
-  }
-
-  DenseKernelCache cache_;
-  Workspace workspace_;
-  std::vector<float> weight_, bias_;
-  std::optional<Linear> linear_;
 };
 
 TEST_P(LinearTest, AgreesWithNaiveLoops) {

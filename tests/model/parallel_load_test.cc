@@ -1,7 +1,12 @@
 // Goal: a model is the same whatever the number of threads that load it, and so is what is wrong
 // with one. Method: every family and head in every precision, loaded by one thread and by several,
-// run on the same input, compared bit for bit; tensors with a NaN, and the message.
+// run on the same input, compared bit for bit; tensors that cannot be
+// read, and the message.
+#include <algorithm>
+#include <memory>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/base/strings.h"
