@@ -25,8 +25,6 @@
 namespace attnd::bench {
 namespace {
 
-constexpr const char* kWorkloads[] = {"w1_16", "w1_128", "w1_512", "w2", "w3", "w4"};
-
 struct Arguments {
   std::string model = "minilm";
   std::string precision = "f32";
@@ -69,7 +67,8 @@ void Run(const Arguments& arguments) {
   const ModelShape shape = arguments.model == "bert-base" ? kBertBase : kMiniLm;
   const auto precision = ParsePrecision(arguments.precision);
   CHECK_THAT(precision.has_value());
-  const auto encoder = RandomEncoder(shape, *precision, /*length_max=*/512);
+  const auto encoder =
+      RandomEncoder(BertArch(shape, /*length_max=*/512), {.precision = *precision});
   const auto engine = StartEngine(*encoder, arguments.workers, arguments.split_rows);
 
   // Interleaved, so that a noisy machine moves every row alike.

@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "bench/passes.h"
-#include "core/base/check.h"
 
 namespace attnd::bench {
 namespace {
@@ -44,9 +43,10 @@ void PrintLengths(const Encoder& encoder) {
   std::printf("|---:|---:|---:|---:|---:|\n");
   for (const int32_t length : {64, 128, 256, 512, 1024, 2048, 4096}) {
     const std::vector<int32_t> lengths(static_cast<size_t>(kLengthMax / length), length);
-    constexpr int kPasses = 3;  // Of MeasureProfile.
     const Profile profile = MeasureProfile(encoder, lengths);
-    const auto micros = [&](double seconds) { return 1e6 * seconds / (kPasses * kLengthMax); };
+    const auto micros = [&](double seconds) {
+      return 1e6 * seconds / (kProfilePasses * kLengthMax);
+    };
     const auto of = [&](Stage stage) { return profile.seconds[static_cast<size_t>(stage)]; };
     const double all = micros(std::accumulate(profile.seconds.begin(), profile.seconds.end(), 0.0));
     const double attention =
@@ -59,7 +59,7 @@ void PrintLengths(const Encoder& encoder) {
 // One worker and several in turn, so that a noisy machine moves both.
 void PrintWorkers(const Encoder& encoder, int repeats) {
   std::printf("\n| workload | 1 worker, ms | 2 workers, ms | ratio |\n|---|---:|---:|---:|\n");
-  for (const char* workload : {"w1_16", "w1_128", "w1_512", "w2", "w3", "w4"}) {
+  for (const char* workload : kWorkloads) {
     const std::vector<int32_t> lengths = WorkloadLengths(workload);
     std::vector<double> one, two;
     for (int i = 0; i < repeats; ++i) {
@@ -72,7 +72,7 @@ void PrintWorkers(const Encoder& encoder, int repeats) {
 }
 
 void Run(int repeats) {
-  const auto encoder = RandomEncoder(kMiniLm, Precision::kF32, kLengthMax);
+  const auto encoder = RandomEncoder(BertArch(kMiniLm, kLengthMax), {});
   std::printf("Two workers:\n\n");
   PrintQueue(*StartEngine(*encoder, 2, kSplitRows), repeats);
   std::printf("\nOne thread, 4,096 tokens at a time:\n");

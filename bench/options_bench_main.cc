@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/passes.h"
 #include "bench/workload.h"
 #include "core/base/check.h"
 #include "core/model/encoder.h"
@@ -19,32 +20,9 @@
 namespace attnd::bench {
 namespace {
 
-constexpr int32_t kVocabulary = 30'522;
-
-std::unique_ptr<const Encoder> RandomEncoder(const ArchSpec& arch, int32_t rows_max) {
-  std::mt19937 random(1);
-  auto encoder =
-      Encoder::Load(arch, {.batch_rows_max = rows_max, .head = arch.head.kind != HeadKind::kNone},
-                    [&](auto, auto, std::span<float> out) {
-                      for (float& value : out)
-                        value = (static_cast<float>(random() % 2001) - 1000.0f) * 2e-5f;
-                      return absl::OkStatus();
-                    });
-  CHECK_THAT(encoder.ok());
-  return *std::move(encoder);
-}
-
 // MiniLM with a masked-language model's head, so that every output can be asked for.
 ArchSpec MiniLm() {
-  ArchSpec arch;
-  arch.hidden = kMiniLm.hidden;
-  arch.vocabulary = kVocabulary;
-  arch.length_max = 512;
-  arch.embed = {.positions = 512, .token_types = 2};
-  arch.encoder = {.layers = kMiniLm.layers,
-                  .heads = kMiniLm.heads,
-                  .head_size = kMiniLm.hidden / kMiniLm.heads,
-                  .inner = kMiniLm.inner};
+  ArchSpec arch = BertArch(kMiniLm, /*length_max=*/512);
   arch.head = {.kind = HeadKind::kVocabulary,
                .outputs = kVocabulary,
                .dense = true,
@@ -90,11 +68,6 @@ double Seconds(const Encoder& encoder, std::vector<EncodeTask>& tasks, Encoder::
   const auto begin = std::chrono::steady_clock::now();
   CHECK_THAT(encoder.Run(pointers, scratch).ok());
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-}
-
-double Median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
 }
 
 struct Option {
@@ -146,7 +119,7 @@ const Option kOptions[] = {
 };
 
 void MeasureOptions(int repeats) {
-  const auto encoder = RandomEncoder(MiniLm(), 4096);
+  const auto encoder = RandomEncoder(MiniLm(), {.head = true});
   Encoder::Scratch scratch(*encoder);
   std::vector<std::vector<double>> seconds(std::size(kOptions));
   // Interleaved, so that a noisy machine moves every row alike.
@@ -178,8 +151,9 @@ void MeasureGrowth(int repeats) {
   std::printf("\nOne layer of ModernBERT-base's shape, one sequence, window 64, median of %d\n\n",
               repeats);
   std::printf("| tokens | local, us a token | global, us a token |\n|---:|---:|---:|\n");
-  const std::unique_ptr<const Encoder> encoders[] = {RandomEncoder(OneLayer(true), 8192),
-                                                     RandomEncoder(OneLayer(false), 8192)};
+  const std::unique_ptr<const Encoder> encoders[] = {
+      RandomEncoder(OneLayer(true), {.batch_rows_max = 8192}),
+      RandomEncoder(OneLayer(false), {.batch_rows_max = 8192})};
   for (const int32_t length : lengths) {
     double micros[2];
     for (int kind = 0; kind < 2; ++kind) {

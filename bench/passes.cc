@@ -13,14 +13,8 @@
 #include "core/batch/model_executor.h"
 
 namespace attnd::bench {
-namespace {
 
-constexpr int32_t kVocabulary = 30'522;
-
-}  // namespace
-
-std::unique_ptr<const Encoder> RandomEncoder(const ModelShape& shape, Precision precision,
-                                             int32_t length_max) {
+ArchSpec BertArch(const ModelShape& shape, int32_t length_max) {
   ArchSpec arch;
   arch.family = "bert";
   arch.hidden = shape.hidden;
@@ -32,12 +26,17 @@ std::unique_ptr<const Encoder> RandomEncoder(const ModelShape& shape, Precision 
                   .heads = shape.heads,
                   .head_size = shape.hidden / shape.heads,
                   .inner = shape.inner};
+  return arch;
+}
+
+std::unique_ptr<const Encoder> RandomEncoder(const ArchSpec& arch,
+                                             const Encoder::Options& options) {
   std::mt19937 random(1);
   const auto read = [&](auto, auto, std::span<float> out) {
     for (float& value : out) value = (static_cast<float>(random() % 2001) - 1000.0f) * 2e-5f;
     return absl::OkStatus();
   };
-  auto encoder = Encoder::Load(arch, {.precision = precision}, read);
+  auto encoder = Encoder::Load(arch, options, read);
   if (!encoder.ok()) {
     std::fprintf(stderr, "%s\n", std::string(encoder.status().message()).c_str());
     std::exit(1);
@@ -83,7 +82,6 @@ double RunOnce(Engine& engine, const std::vector<int32_t>& lengths, int32_t hidd
 
 Profile MeasureProfile(const Encoder& encoder, const std::vector<int32_t>& lengths) {
   constexpr int32_t kBatchRows = 4096;
-  constexpr int kPasses = 3;
   Encoder::Scratch scratch(encoder);
   Profile profile;
   std::vector<EncodeTask> tasks;
@@ -93,7 +91,7 @@ Profile MeasureProfile(const Encoder& encoder, const std::vector<int32_t>& lengt
     task.return_rows = true;
     task.rows_out.resize(static_cast<size_t>(length * encoder.arch().hidden));
   }
-  for (int pass = 0; pass <= kPasses; ++pass) {
+  for (int pass = 0; pass <= kProfilePasses; ++pass) {
     // The first makes kernels.
     scratch.workspace().set_profile(pass > 0 ? &profile : nullptr);
     std::vector<EncodeTask*> batch;

@@ -12,9 +12,11 @@
 // Forward passes through the engine that serves.
 namespace attnd::bench {
 
-// A BERT of this shape with seeded random weights.
-std::unique_ptr<const Encoder> RandomEncoder(const ModelShape& shape, Precision precision,
-                                             int32_t length_max);
+inline constexpr int32_t kVocabulary = 30'522;  // BERT's.
+
+ArchSpec BertArch(const ModelShape& shape, int32_t length_max);
+// With seeded random weights. Ends the process, with the reason, if it cannot be made.
+std::unique_ptr<const Encoder> RandomEncoder(const ArchSpec& arch, const Encoder::Options& options);
 
 // With a queue without limits. `encoder` must outlive it.
 std::unique_ptr<Engine> StartEngine(const Encoder& encoder, int workers, int split_rows);
@@ -23,7 +25,8 @@ std::unique_ptr<Engine> StartEngine(const Encoder& encoder, int workers, int spl
 // done. `hidden` is the width of the vectors that each token gets.
 double RunOnce(Engine& engine, const std::vector<int32_t>& lengths, int32_t hidden);
 
-// The seconds of each stage in three passes on this thread, in batches as they would be.
+// The seconds of each stage in so many passes on this thread, in batches as they would be.
+inline constexpr int kProfilePasses = 3;
 Profile MeasureProfile(const Encoder& encoder, const std::vector<int32_t>& lengths);
 
 // Of an odd count: the one in the middle; of an even one: the upper of two.

@@ -14,6 +14,7 @@ namespace attnd::bench {
 //   w3                     256 log-normal lengths (median 24, sigma 0.9, clipped to 4..512, seed 7)
 //   w4                     8 x 512
 // Empty for any other name.
+inline constexpr const char* kWorkloads[] = {"w1_16", "w1_128", "w1_512", "w2", "w3", "w4"};
 std::vector<int32_t> WorkloadLengths(std::string_view name);
 
 // The mix of w3 for another count and seed.
