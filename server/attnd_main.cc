@@ -172,10 +172,14 @@ absl::Status CheckCpu() {
       "this CPU has no AVX2 and FMA, which is the least that attnd runs on");
 }
 
+Precision PrecisionOf(const ModelSource& source, const Config& config) {
+  return source.precision.value_or(config.precision);
+}
+
 // Before anything is loaded for it.
 absl::Status CheckPrecisions(const Config& config) {
   for (const ModelSource& source : config.models) {
-    const absl::Status status = CheckComputed(source.precision.value_or(config.precision));
+    const absl::Status status = CheckComputed(PrecisionOf(source, config));
     if (status.ok()) continue;
     return absl::Status(
         status.code(), fmt::format("{}: {}", source.precision ? "--model-precision" : "--precision",
@@ -197,7 +201,7 @@ absl::Status Run(Config config, std::shared_ptr<spdlog::logger> log) {
   for (const ModelSource& source : config.models) {
     auto model = LoadModel(source.path,
                            {.batch_rows_max = config.limits.batch_tokens,
-                            .precision = source.precision.value_or(config.precision),
+                            .precision = PrecisionOf(source, config),
                             .load_threads = config.workers},
                            demand);
     if (!model.ok()) return InModel(source, model.status());

@@ -46,36 +46,31 @@ void Linear::Run(ConstMatrix x, Workspace& workspace, Matrix y) const {
   CHECK_THAT(y.columns == shape.out && y.stride == shape.out && y.rows == x.rows);
   CHECK_THAT(x.rows % kRowStep == 0);
   if (workspace.observer() != nullptr) workspace.observer()->Observe(this, x);
-  switch (shape.precision) {
-    case Precision::kF32:
-      return RunF32(x, workspace, y);
-    case Precision::kInt8:
-      return RunInt8(x, workspace, y);
-    case Precision::kBf16:
-      return RunBf16(x, workspace, y);
+  if (shape.precision == Precision::kInt8) {
+    RunInt8(x, workspace, y);
+  } else {
+    RunFloats(x, workspace, y);
   }
 }
 
-void Linear::RunF32(ConstMatrix x, Workspace& workspace, Matrix y) const {
+void Linear::RunFloats(ConstMatrix x, Workspace& workspace, Matrix y) const {
+  const auto& shape = kernels_->shape();
+  const bool rounds = shape.precision == Precision::kBf16;
   Workspace::Frame frame(workspace);
   void* scratchpad = frame.TakeBytes(kernels_->scratchpad_bytes());
-  for (int64_t row = 0; row < x.rows;) {
-    const DenseKernels::Kernel& kernel = kernels_->Largest(x.rows - row);
-    kernel.dense.Run(x.row(row), packed_.data(), bias_.data(), scratchpad, y.row(row));
-    row += kernel.rows;
+  uint16_t* rounded = nullptr;
+  if (rounds) {
+    const auto count = static_cast<size_t>(kConvertedTileRows * shape.in);
+    rounded = static_cast<uint16_t*>(frame.TakeBytes(count * sizeof(uint16_t)));
   }
-}
-
-void Linear::RunBf16(ConstMatrix x, Workspace& workspace, Matrix y) const {
-  const int64_t in = kernels_->shape().in;
-  Workspace::Frame frame(workspace);
-  void* scratchpad = frame.TakeBytes(kernels_->scratchpad_bytes());
-  auto* rounded = static_cast<uint16_t*>(
-      frame.TakeBytes(static_cast<size_t>(kConvertedTileRows * in) * sizeof(uint16_t)));
   for (int64_t row = 0; row < x.rows;) {
     const DenseKernels::Kernel& kernel = kernels_->Largest(x.rows - row);
-    kernels::RoundToBf16(x.row(row), rounded, kernel.rows * in);
-    kernel.dense.Run(rounded, packed_.data(), bias_.data(), scratchpad, y.row(row));
+    const void* operand = x.row(row);
+    if (rounds) {
+      kernels::RoundToBf16(x.row(row), rounded, kernel.rows * shape.in);
+      operand = rounded;
+    }
+    kernel.dense.Run(operand, packed_.data(), bias_.data(), scratchpad, y.row(row));
     row += kernel.rows;
   }
 }

@@ -32,8 +32,8 @@ class Linear {
   void Run(ConstMatrix x, Workspace& workspace, Matrix y) const;
 
  private:
-  void RunF32(ConstMatrix x, Workspace& workspace, Matrix y) const;
-  void RunBf16(ConstMatrix x, Workspace& workspace, Matrix y) const;
+  // In f32 and bf16.
+  void RunFloats(ConstMatrix x, Workspace& workspace, Matrix y) const;
   // W = scales[output] * Q with integers Q, and x = low + scale * q, row by row, once x is
   // multiplied by factors that W is divided by. So x W^T = scales * (scale * (q Q^T) + low * sum of
   // Q): one product of integers, the rest is linear in it. Jacob et al. 2018, "Quantization and

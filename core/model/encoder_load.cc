@@ -14,7 +14,7 @@
 namespace attnd {
 namespace {
 
-// Each holds a layer's weights once more while it packs them, and a few reach the memory's speed.
+// Each holds a layer's weights once more while it packs them.
 constexpr int kLoadThreadsMax = 4;
 
 onednn::Epilogue EpilogueOf(Activation activation) {
@@ -72,12 +72,8 @@ class Encoder::Loader {
 
   // Ahead of the layers, so that shapes are probed side by side.
   absl::Status MakeKernels() {
-    const int64_t hidden = arch_.hidden, width = stack_.width(), inner = stack_.inner;
-    constexpr auto kAdd = onednn::Epilogue::kAddToOutput;
-    std::vector<DenseKernels::Shape> shapes = {
-        LayerShape(inner, hidden, kAdd), LayerShape(hidden, inner, EpilogueOf(stack_.activation)),
-        LayerShape(hidden, 3 * width), LayerShape(width, hidden, kAdd)};
-    if (stack_.gated) shapes.push_back(LayerShape(hidden, inner));
+    std::vector<DenseKernels::Shape> shapes = {DownShape(), UpShape(), QkvShape(), OutShape()};
+    if (stack_.gated) shapes.push_back(GateShape());
     return InParallel(static_cast<int64_t>(shapes.size()), [&](int64_t index) {
       return encoder_.dense_kernels_->Get(shapes[static_cast<size_t>(index)]).status();
     });
@@ -127,6 +123,18 @@ class Encoder::Loader {
   DenseKernels::Shape LayerShape(int64_t in, int64_t out,
                                  onednn::Epilogue epilogue = onednn::Epilogue::kNone) const {
     return {in, out, epilogue, encoder_.options_.precision};
+  }
+
+  DenseKernels::Shape QkvShape() const { return LayerShape(arch_.hidden, 3 * stack_.width()); }
+  DenseKernels::Shape OutShape() const {
+    return LayerShape(stack_.width(), arch_.hidden, onednn::Epilogue::kAddToOutput);
+  }
+  DenseKernels::Shape UpShape() const {
+    return LayerShape(arch_.hidden, stack_.inner, EpilogueOf(stack_.activation));
+  }
+  DenseKernels::Shape GateShape() const { return LayerShape(arch_.hidden, stack_.inner); }
+  DenseKernels::Shape DownShape() const {
+    return LayerShape(stack_.inner, arch_.hidden, onednn::Epilogue::kAddToOutput);
   }
 
   // Empty if they are not known, and for what is no layer's.
@@ -194,8 +202,7 @@ class Encoder::Loader {
   // no pass of their own for it. With a head size that is a power of 4 this changes no bit.
   absl::StatusOr<Linear> LoadQkv(const std::string& prefix) {
     const int64_t hidden = arch_.hidden, width = stack_.width();
-    ASSIGN_OR_RETURN(const DenseKernels* kernels,
-                     encoder_.dense_kernels_->Get(LayerShape(hidden, 3 * width)));
+    ASSIGN_OR_RETURN(const DenseKernels* kernels, encoder_.dense_kernels_->Get(QkvShape()));
     std::vector<float> weight, bias;
     weight.reserve(static_cast<size_t>(3 * width * hidden));
     const float scale =
@@ -214,29 +221,22 @@ class Encoder::Loader {
   }
 
   absl::StatusOr<FeedForward> LoadFeedForward(const std::string& prefix) {
-    const int64_t hidden = arch_.hidden, inner = stack_.inner;
     const Bias bias = stack_.ffn_bias;
-    ASSIGN_OR_RETURN(
-        Linear up,
-        LoadLinear(prefix + "up", LayerShape(hidden, inner, EpilogueOf(stack_.activation)), bias));
+    ASSIGN_OR_RETURN(Linear up, LoadLinear(prefix + "up", UpShape(), bias));
     std::unique_ptr<const Linear> gate;
     if (stack_.gated) {
-      ASSIGN_OR_RETURN(Linear loaded, LoadLinear(prefix + "gate", LayerShape(hidden, inner), bias));
+      ASSIGN_OR_RETURN(Linear loaded, LoadLinear(prefix + "gate", GateShape(), bias));
       gate = std::make_unique<const Linear>(std::move(loaded));
     }
-    ASSIGN_OR_RETURN(Linear down,
-                     LoadLinear(prefix + "down",
-                                LayerShape(inner, hidden, onednn::Epilogue::kAddToOutput), bias));
+    ASSIGN_OR_RETURN(Linear down, LoadLinear(prefix + "down", DownShape(), bias));
     return FeedForward(std::move(up), std::move(gate), std::move(down));
   }
 
   absl::Status LoadLayer(int32_t index, std::optional<Layer>& layer) {
     const std::string prefix = StrCat("encoder.", index, ".");
     ASSIGN_OR_RETURN(Linear qkv, LoadQkv(prefix + "attention."));
-    ASSIGN_OR_RETURN(Linear out, LoadLinear(prefix + "attention.out",
-                                            LayerShape(stack_.width(), arch_.hidden,
-                                                       onednn::Epilogue::kAddToOutput),
-                                            stack_.attention_bias));
+    ASSIGN_OR_RETURN(Linear out,
+                     LoadLinear(prefix + "attention.out", OutShape(), stack_.attention_bias));
     std::optional<Norm> attention_norm;
     if (index > 0 || stack_.first_norm) {
       ASSIGN_OR_RETURN(attention_norm, LoadNorm(prefix + "attention.norm", stack_.norm_bias));

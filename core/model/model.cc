@@ -124,14 +124,11 @@ absl::StatusOr<std::unique_ptr<const Model>> Model::Load(const ModelDir& dir,
   ModelInfo info = Describe(config, weights, named, options.precision);
   std::span<const std::vector<int32_t>> calibration;
   if (options.precision != Precision::kF32) calibration = options.calibration;
+  DigestChoices choices = {.precision = info.dtype, .head = info.head};
   // In bf16 it is measured over and changes nothing.
-  const bool fitted = options.precision == Precision::kInt8;
+  if (options.precision == Precision::kInt8) choices.calibration = calibration;
   // Before the encoder is built: a file that cannot be read should cost nothing.
-  ASSIGN_OR_RETURN(const std::string digest,
-                   ModelDigest(dir, config, weights,
-                               {.precision = info.dtype,
-                                .head = info.head,
-                                .calibration = fitted ? calibration : decltype(calibration)()}));
+  ASSIGN_OR_RETURN(const std::string digest, ModelDigest(dir, config, weights, choices));
   const auto read = [&](std::string_view name, std::span<const int64_t> shape,
                         std::span<float> out) { return named.Read(name, shape, out); };
   Encoder::Options encoder_options = {
