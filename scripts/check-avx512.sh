@@ -6,8 +6,7 @@
 # Bochs 3.0 (Debian 13's) boots Debian's kernel with the tests of this machine's release build as its whole root. It
 # executes every instruction as the manuals say, about a hundred times slower than a CPU: whether answers are right can be
 # told there, speed can't. ROOT (default: a temporary folder, removed at the end) holds the Debian 13 root that Bochs
-# lives in; one that exists is used again. REGEX chooses ctest's tests (default: those whose answers depend on the CPU, as
-# far as an hour on an idle core goes).
+# lives in; one that exists is used again. REGEX chooses ctest's tests (default: those whose answers depend on the CPU).
 # EMULATED_COMPARISONS (default 500) is for batch invariance; EMULATED_SECONDS_MAX (default 6600) bounds the emulated
 # machine; EMULATED_KEEP=1 leaves its files and logs in ROOT/tmp; GTEST_FILTER is passed on. 4 GB of memory, 2 GB of disk.
 set -euo pipefail
@@ -29,19 +28,6 @@ clean_up() {
   fi
   if [ -n "$work" ] && [ -z "${EMULATED_KEEP:-}" ]; then rm -rf "$work"; fi
   if [ -n "$temporary" ] && [ -z "${EMULATED_KEEP:-}" ]; then rm -rf "$temporary"; fi
-}
-
-# quietly WHAT COMMAND...: its output only if it fails.
-quietly() {
-  local what=$1 log
-  shift
-  log=$(mktemp)
-  if ! "$@" >"$log" 2>&1 </dev/null; then
-    tail -n 15 "$log" >&2
-    rm -f "$log"
-    fail "$what failed"
-  fi
-  rm -f "$log"
 }
 
 # The emulator, a boot loader and a kernel.

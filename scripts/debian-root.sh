@@ -13,15 +13,10 @@ debian_mirror() {
 
 # make_debian_root DIR SUITE: what a package manager needs to reach its sources is copied from this machine.
 make_debian_root() {
-  local root=$1 suite=$2 mirror file log
+  local root=$1 suite=$2 mirror file
   [ "$(id -u)" -eq 0 ] || fail "debootstrap needs root"
   mirror=$(debian_mirror) || return
-  log=$(mktemp)
-  if ! debootstrap --variant=minbase --include=ca-certificates "$suite" "$root" "$mirror" >"$log" 2>&1 </dev/null; then
-    tail -n 15 "$log" >&2
-    fail "debootstrap $suite failed"
-  fi
-  rm -f "$log"
+  quietly "debootstrap $suite" debootstrap --variant=minbase --include=ca-certificates "$suite" "$root" "$mirror"
   rm -f "$root"/var/cache/apt/archives/*.deb
   cp -r /etc/apt/apt.conf.d/. "$root/etc/apt/apt.conf.d/"
   cp /etc/resolv.conf "$root/etc/resolv.conf"

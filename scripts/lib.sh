@@ -46,6 +46,19 @@ step_summary() {
   fi
 }
 
+# quietly WHAT COMMAND...: its output only if it fails.
+quietly() {
+  local what=$1 log
+  shift
+  log=$(mktemp)
+  if ! "$@" >"$log" 2>&1 </dev/null; then
+    tail -n 15 "$log" >&2
+    rm -f "$log"
+    fail "$what failed"
+  fi
+  rm -f "$log"
+}
+
 # configure PRESET [-DNAME=VALUE...]: quiet, unless it fails.
 configure() {
   local log status=0
