@@ -64,7 +64,7 @@ class DenseProbe;
 // and 1x1 convolution the first that, at 8 rows and at as many of the other row counts as possible,
 // has a kernel over prepacked weights ("brg", "jit_1x1", "jit_bf16_1x1", "jit_int8_1x1"; never
 // "gemm", which packs at each call, nor "ref", which is over 100 times slower), takes one layout,
-// and gives a probe row the same bits in the first and in the last place. core/DESIGN.md has the
+// and gives probe rows the same bits at every place and row count. core/DESIGN.md has the
 // measurements behind it. In int8, sums must be exact too, which holds within limits that are found
 // by trying (Int8Limits).
 class DenseKernels {

@@ -1,6 +1,7 @@
 #include "core/layers/dense_probe.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <random>
 #include <utility>
@@ -12,10 +13,16 @@
 namespace attnd {
 namespace {
 
+// Of magnitudes from 2^-8 to 1, so that sums round at nearly every step, those of bfloat16
+// included, and another order of adding shows.
 std::vector<float> RandomFloats(size_t count, uint32_t seed) {
   std::mt19937 random(seed);
   std::vector<float> values(count);
-  for (float& value : values) value = static_cast<float>(random() % 2001) / 1000.0f - 1.0f;
+  for (float& value : values) {
+    const auto bits = static_cast<uint32_t>(random());
+    const uint32_t sign = bits & 0x80000000U, exponent = 126 - (bits & 7);
+    value = std::bit_cast<float>(sign | exponent << 23 | (bits >> 8 & 0x7fffffU));
+  }
   return values;
 }
 
@@ -23,8 +30,9 @@ bool Equal(const float* a, const float* b, int64_t count) {
   return std::memcmp(a, b, static_cast<size_t>(count) * sizeof(float)) == 0;
 }
 
-// Runs one random row at the first and at the last place of each row count, among other rows, and
-// compares the bits.
+// Fills each row count with the same few random rows, over and over, and compares the bits of every
+// one with what the first kernel made of it. Their number has no divisor in common with the row
+// counts or with the blocks of a kernel, so that each comes to stand at many places.
 class FloatProbe : public DenseProbe {
  public:
   explicit FloatProbe(const DenseKernels::Shape& shape)
@@ -33,7 +41,7 @@ class FloatProbe : public DenseProbe {
         rounded_(shape.precision == Precision::kBf16),
         weights_(RandomFloats(static_cast<size_t>(in_ * out_), 1)),
         bias_(RandomFloats(static_cast<size_t>(out_), 2)),
-        row_(RandomFloats(static_cast<size_t>(in_), 3)) {}
+        rows_(RandomFloats(static_cast<size_t>(kRows * in_), 3)) {}
 
   void Pack(const onednn::Dense& kernel, void* packed) override {
     kernel.Pack(weights_.data(), packed);
@@ -41,9 +49,11 @@ class FloatProbe : public DenseProbe {
   }
 
   bool Accepts(const onednn::Dense& kernel, int64_t rows, const void* packed) override {
-    std::vector<float> x = RandomFloats(static_cast<size_t>(rows * in_), 4);
-    std::copy(row_.begin(), row_.end(), x.begin());
-    std::copy(row_.begin(), row_.end(), x.end() - in_);
+    std::vector<float> x;
+    for (int64_t row = 0; row < rows; ++row) {
+      const auto first = rows_.begin() + row % kRows * in_;
+      x.insert(x.end(), first, first + in_);
+    }
     // Not zero, so that an epilogue which adds to the output has something to add to.
     std::vector<float> y(static_cast<size_t>(rows * out_), 0.5f);
     AlignedBuffer scratchpad(kernel.scratchpad_bytes());
@@ -51,15 +61,21 @@ class FloatProbe : public DenseProbe {
     kernels::RoundToBf16(x.data(), rounded.data(), static_cast<long>(rounded.size()));
     const void* operand = rounded_ ? static_cast<const void*>(rounded.data()) : x.data();
     kernel.Run(operand, packed, bias_.data(), scratchpad.data(), y.data());
-    if (expected_.empty()) expected_.assign(y.begin(), y.begin() + out_);
-    return Equal(y.data(), expected_.data(), out_) &&
-           Equal(y.data() + (rows - 1) * out_, expected_.data(), out_);
+    if (expected_.empty()) expected_.assign(y.begin(), y.begin() + kRows * out_);
+    bool equal = true;
+    for (int64_t row = 0; row < rows; ++row) {
+      equal &= Equal(y.data() + row * out_, expected_.data() + row % kRows * out_, out_);
+    }
+    return equal;
   }
 
  private:
+  static constexpr int64_t kRows = 7;
+  static_assert(kRows < kRowStep);
+
   int64_t in_, out_;
   bool rounded_;  // To bfloat16.
-  std::vector<float> weights_, bias_, row_;
+  std::vector<float> weights_, bias_, rows_;
   std::vector<float> expected_;
 };
 
