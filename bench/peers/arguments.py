@@ -55,6 +55,12 @@ def add_what(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--precisions", type=names(PRECISIONS), default=PRECISIONS)
     what.add_argument("--threads", type=numbers, default=(2, 1), help="default 2,1")
     what.add_argument("--workloads", type=names(WORKLOADS), default=WORKLOADS)
+    what.add_argument(
+        "--arrangements",
+        type=names(tuple(ARRANGEMENTS)),
+        default=tuple(ARRANGEMENTS),
+        help="of w3, for the peers",
+    )
     what.add_argument("--engines", type=names(engines), default=engines)
     what.add_argument("--isa", choices=machine.ISA_SWITCHES, default="native")
     what.add_argument("--no-servers", action="store_true")
@@ -103,9 +109,17 @@ def planned_groups(arguments: argparse.Namespace) -> list[Group]:
     common = "minilm" in arguments.models and "f32" in arguments.precisions
     if common and not arguments.quick and not arguments.no_busy:
         groups.append(busy_group(max(arguments.threads)))
-    chosen = arguments.workloads
-    kept = [replace(g, workloads=tuple(w for w in g.workloads if w in chosen)) for g in groups]
+    kept = [narrowed(group, arguments) for group in groups]
     return [group for group in kept if group.workloads]
+
+
+def narrowed(group: Group, arguments: argparse.Namespace) -> Group:
+    """What of a group is asked for."""
+    return replace(
+        group,
+        workloads=tuple(w for w in group.workloads if w in arguments.workloads),
+        arrangements=tuple(a for a in group.arrangements if a in arguments.arrangements),
+    )
 
 
 def quick_group(model: str, precision: str, threads: int) -> Group:
