@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures a real attnd with a real model over loopback: start-up, memory, throughput and latency.
 
-    bench/server_bench.py --build build/release --model DIR [--seconds 8]
+    bench/server_bench.py --build build/release --model DIR [--seconds 8] [--only-start]
 
 Prints Markdown. The load generator shares the cores with the server, so part of the machine is its own; `attnctl load`
 reports latency from the intended time of sending.
@@ -14,6 +14,9 @@ import socket
 import statistics
 import subprocess
 import time
+import urllib.request
+
+LATER_REQUESTS = 20
 
 
 def free_port():
@@ -26,21 +29,41 @@ class Server:
     def __init__(self, build, model, extra=()):
         self.target = f"127.0.0.1:{free_port()}"
         self.attnctl = f"{build}/client/attnctl"
-        command = [f"{build}/server/attnd", "--model", model, "--listen", self.target, "--metrics-listen", ""]
+        metrics = f"127.0.0.1:{free_port()}"
+        self.metrics_url = f"http://{metrics}/metrics"
+        command = [f"{build}/server/attnd", "--model", model, "--listen", self.target, "--metrics-listen", metrics]
         # The load repeats its texts: sharing equal ones would measure something else.
         command += ["--no-share-identical", *extra]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
+    def encode(self):
+        """Whether a text was answered."""
+        done = subprocess.run([self.attnctl, "encode", "--target", self.target, "Hello, world!"],
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return done.returncode == 0
+
     def first_answer(self):
         """Waits until a text has been answered."""
-        while True:
-            done = subprocess.run([self.attnctl, "encode", "--target", self.target, "Hello, world!"],
-                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            if done.returncode == 0:
-                return
+        while not self.encode():
             if self.process.poll() is not None:
                 raise SystemExit("attnd ended early")
             time.sleep(0.01)
+
+    def request_seconds(self):
+        """Of all requests so far together, as the server measures them."""
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(self.metrics_url, timeout=10) as reply:
+            return sum(float(line.rsplit(" ", 1)[1]) for line in reply.read().decode().splitlines()
+                       if line.startswith('attnd_request_duration_seconds_sum{method="EncodeStream"'))
+
+    def first_and_later_seconds(self):
+        """Of the one request that was answered so far, and of some like it after it."""
+        sums = [0.0, self.request_seconds()]
+        for _ in range(LATER_REQUESTS):
+            self.encode()
+            sums.append(self.request_seconds())
+        seconds = [after - before for before, after in zip(sums, sums[1:])]
+        return seconds[0], seconds[1:]
 
     def status_kib(self, field):
         with open(f"/proc/{self.process.pid}/status", encoding="ascii") as status:
@@ -62,15 +85,22 @@ class Server:
 
 
 def start_up(build, model, runs):
-    seconds, resident = [], []
+    begun, resident, firsts, laters = [], [], [], []
     for _ in range(runs):
         begin = time.monotonic()
         server = Server(build, model, ["--shutdown-delay", "0"])
         server.first_answer()
-        seconds.append(time.monotonic() - begin)
-        resident.append(server.status_kib("VmRSS"))
+        begun.append(time.monotonic() - begin)
+        resident.append(server.status_kib("VmRSS") / 1024)
+        first, later = server.first_and_later_seconds()
+        firsts.append(first)
+        laters += later
         server.stop()
-    return statistics.median(seconds), statistics.median(resident) / 1024
+    weights = os.path.getsize(f"{model}/model.safetensors") / 2**20
+    start, memory, first, later = (statistics.median(values) for values in (begun, resident, firsts, laters))
+    print(f"Start to first answer: {start:.2f} s (median of {runs}, the caller's own start included). Resident then: "
+          f"{memory:.0f} MiB; the weight file is {weights:.0f} MiB. The first request took {first * 1e3:.1f} ms, the "
+          f"same text later {later * 1e3:.1f} ms (medians, by the server's clock).\n", flush=True)
 
 
 def row(name, report, cpu):
@@ -86,12 +116,12 @@ def main():
     parser.add_argument("--model", required=True)
     parser.add_argument("--seconds", type=float, default=8)
     parser.add_argument("--start-ups", type=int, default=5)
+    parser.add_argument("--only-start", action="store_true")
     arguments = parser.parse_args()
 
-    median, resident = start_up(arguments.build, arguments.model, arguments.start_ups)
-    weights = os.path.getsize(f"{arguments.model}/model.safetensors") / 2**20
-    print(f"Start to first answer: {median:.2f} s (median of {arguments.start_ups}, the caller's own start included). "
-          f"Resident then: {resident:.0f} MiB; the weight file is {weights:.0f} MiB.\n")
+    start_up(arguments.build, arguments.model, arguments.start_ups)
+    if arguments.only_start:
+        return
 
     server = Server(arguments.build, arguments.model, ["--queue-requests", "4096", "--queue-tokens", "262144"])
     server.first_answer()

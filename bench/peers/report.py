@@ -313,7 +313,11 @@ def server_section(results: dict) -> list[str]:
 
 def heading(results: dict) -> list[str]:
     cpu = results["cpu"]
-    arrangements = "; ".join(f"{name}: {text}" for name, text in ARRANGEMENTS.items())
+    taken = {name for result in results["groups"] for name in result["group"]["arrangements"]}
+    arrangements = "; ".join(
+        f"{name}: {text}" for name, text in ARRANGEMENTS.items() if name in taken
+    )
+    best = " The best peer of w3 is the best of all arrangements." if len(taken) > 1 else ""
     held = (
         "Engines take what the CPU has."
         if results["isa"] == "native"
@@ -327,7 +331,7 @@ def heading(results: dict) -> list[str]:
         "",
         f"Engines in turn, {results['passes']} turns, kept loaded in processes of their own. "
         "Tokens are real tokens. Ratios above 1: attnd is faster. attnd gets w3 as it arrives; the "
-        f"peers get it {arrangements}. The best peer of w3 is the best of all arrangements.",
+        f"peers get it {arrangements}.{best}",
         "",
     ]
 
