@@ -179,6 +179,15 @@ class Consistent(Rendered):
             labels = peers["grpc"][0]["podSelector"]["matchLabels"]
             self.assertEqual(self.selected(self.all[name], labels), ["attnd-proxy"])
 
+    def test_the_proxy_reaches_attnd_and_a_dns_that_may_be_anywhere(self):
+        names = {(port, protocol) for port in (53, 5353) for protocol in ("UDP", "TCP")}
+        for _, policy in self.each("NetworkPolicy"):
+            if policy["metadata"]["name"] == "attnd-proxy":
+                calls, dns = policy["spec"]["egress"]
+                self.assertEqual([port["port"] for port in calls["ports"]], ["grpc"])
+                self.assertNotIn("to", dns)
+                self.assertEqual({(port["port"], port["protocol"]) for port in dns["ports"]}, names)
+
     def test_attnd_is_found_by_the_proxy(self):
         for name, deployment in self.each("Deployment"):
             if deployment["metadata"]["name"] != "attnd-proxy":
