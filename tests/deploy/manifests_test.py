@@ -168,6 +168,17 @@ class Consistent(Rendered):
             service = find(self.all[name], "Service", deployment["metadata"]["name"])
             self.assertLessEqual({port["targetPort"] for port in service["spec"]["ports"]}, set(numbers))
 
+    def test_the_service_is_h2c_where_the_proxy_speaks_no_tls(self):
+        said = set()
+        for name, service in self.each("Service"):
+            if service["metadata"]["name"] == "attnd-proxy":
+                environment = pod(self.all[name], "attnd-proxy")["containers"][0]["env"]
+                tls = "ATTND_PROXY_TLS" in [item["name"] for item in environment]
+                port, = service["spec"]["ports"]
+                self.assertEqual(port.get("appProtocol"), None if tls else "kubernetes.io/h2c", name)
+                said.add(tls)
+        self.assertEqual(said, {True, False})
+
     def test_policies_let_the_proxy_reach_attnd_and_no_other(self):
         for name, policy in self.each("NetworkPolicy"):
             self.assertEqual(set(policy["spec"]["policyTypes"]), {"Ingress", "Egress"})
