@@ -140,6 +140,18 @@ class Restricted(Rendered):
                 self.assertEqual(container["resources"]["requests"], container["resources"]["limits"])
 
 
+class Model(Rendered):
+    def test_the_volume_can_be_filled_and_attnd_only_reads_it(self):
+        claim = find(self.all[EXAMPLE], "PersistentVolumeClaim", "attnd-model")
+        self.assertEqual(claim["spec"]["accessModes"], ["ReadWriteMany"])
+        for name, documents in self.all.items():
+            spec = pod(documents, "attnd")
+            volume, = (v for v in spec["volumes"] if v["name"] == "model")
+            self.assertEqual(volume["persistentVolumeClaim"], {"claimName": "attnd-model", "readOnly": True}, name)
+            mount, = (m for m in spec["containers"][0]["volumeMounts"] if m["name"] == "model")
+            self.assertEqual(mount, {"name": "model", "mountPath": "/model", "readOnly": True}, name)
+
+
 class Consistent(Rendered):
     def selected(self, documents, labels):
         """The deployments whose pods have these labels."""
