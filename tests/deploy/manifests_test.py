@@ -152,6 +152,31 @@ class Model(Rendered):
             self.assertEqual(mount, {"name": "model", "mountPath": "/model", "readOnly": True}, name)
 
 
+class Compose(unittest.TestCase):
+    def setUp(self):
+        with open(os.path.join(DEPLOY, "compose.yaml"), encoding="utf-8") as file:
+            self.services = yaml.safe_load(file)["services"]
+
+    def test_what_ends_is_started_again(self):
+        self.assertEqual(set(self.services), {"attnd", "proxy", "prometheus", "grafana"})
+        for name, service in self.services.items():
+            self.assertEqual(service.get("restart"), "unless-stopped", name)
+
+    def test_grafana_has_viewers_and_no_accounts(self):
+        self.assertEqual(self.services["grafana"]["environment"], {
+            "GF_AUTH_ANONYMOUS_ENABLED": "true",
+            "GF_AUTH_ANONYMOUS_ORG_ROLE": "Viewer",
+            "GF_AUTH_DISABLE_LOGIN_FORM": "true",
+            "GF_AUTH_BASIC_ENABLED": "false",
+            "GF_SECURITY_DISABLE_INITIAL_ADMIN_CREATION": "true",
+        })
+
+    def test_only_the_loopback_is_published(self):
+        ports = [port for service in self.services.values() for port in service.get("ports", [])]
+        self.assertEqual([port for port in ports if not port.startswith("127.0.0.1:")], [])
+        self.assertNotIn("ports", self.services["attnd"])
+
+
 class Consistent(Rendered):
     def selected(self, documents, labels):
         """The deployments whose pods have these labels."""
