@@ -18,16 +18,18 @@ import proxy
 
 DEPLOY = os.path.join(proxy.ROOT, "deploy")
 BASE = os.path.join(DEPLOY, "kubernetes", "base")
+QUEUE = os.path.join(DEPLOY, "kubernetes", "overlays", "queue-tokens")
 EXAMPLE = os.path.join(DEPLOY, "kubernetes", "overlays", "example")
 CHART = os.path.join(DEPLOY, "helm", "attnd")
 SCHEMAS = os.path.join(proxy.ROOT, "third_party", "kubernetes-schemas")
 SCHEMA = SCHEMAS + "/{{.NormalizedKubernetesVersion}}{{.StrictSuffix}}/{{.ResourceKind}}{{.KindSuffix}}.json"
 VERSIONS = ("1.29.0", "1.37.0")
+WITH_QUEUE = ("autoscaling.queueTokens=4096", "imagePullSecrets[0].name=pull")
 CHART_VARIANTS = (
     (),
     ("proxy.tlsSecret=attnd-tls", "proxy.settings.SOURCE_REQUESTS=20000", "image.digest=sha256:0"),
     ("autoscaling.enabled=false", "networkPolicy.enabled=false", "args={--queue-tokens=32768}"),
-    ("autoscaling.queueTokens=0", "imagePullSecrets[0].name=pull"),
+    WITH_QUEUE,
 )
 BUILD = None
 
@@ -69,7 +71,7 @@ def conformity(text, version):
 class Rendered(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.texts = {path: output_of("kustomize", "build", path) for path in (BASE, EXAMPLE)}
+        cls.texts = {path: output_of("kustomize", "build", path) for path in (BASE, EXAMPLE, QUEUE)}
         cls.texts.update({f"chart {values}": rendered_chart(values) for values in CHART_VARIANTS})
         cls.all = {name: parse(text) for name, text in cls.texts.items()}
         cls.base = cls.all[BASE]
@@ -264,8 +266,9 @@ class Consistent(Rendered):
                 container = spec["containers"][0]
                 container["args"] = [a for a in container.get("args", []) if not re.match("--(shutdown|drain)-", a)]
             self.assertEqual(pair[0], pair[1])
-        pair = [find(documents, "HorizontalPodAutoscaler", "attnd")["spec"] for documents in (self.base, self.chart)]
-        self.assertEqual(pair[0], pair[1])
+        for names in ((BASE, "chart ()"), (QUEUE, f"chart {WITH_QUEUE}")):
+            pair = [find(self.all[name], "HorizontalPodAutoscaler", "attnd")["spec"] for name in names]
+            self.assertEqual(pair[0], pair[1])
 
     def test_a_second_release_selects_its_own_pods(self):
         other = parse(rendered_chart((), release="other"))
@@ -311,14 +314,23 @@ class Numbers(Rendered):
             self.assertEqual(argument(container, flag), f"0.0.0.0:{port}")
             self.assertIn({"name": name, "containerPort": port}, container["ports"])
 
-    def test_scaling_begins_before_refusing(self):
+    def test_scaling_needs_no_adapter_unless_one_asks_for_it(self):
+        with_pods = {name for name, scaler in self.each("HorizontalPodAutoscaler")
+                     if [metric["type"] for metric in scaler["spec"]["metrics"]] != ["Resource"]}
+        self.assertEqual(with_pods, {QUEUE, f"chart {WITH_QUEUE}"})
+
+    def test_scaling_by_the_queue_begins_before_refusing(self):
+        for name in (QUEUE, f"chart {WITH_QUEUE}"):
+            waiting, cpu = find(self.all[name], "HorizontalPodAutoscaler", "attnd")["spec"]["metrics"]
+            self.assertEqual((waiting["type"], cpu["type"]), ("Pods", "Resource"))
+            self.assertEqual(waiting["pods"]["metric"]["name"], "attnd_queue_tokens")
+            target = int(waiting["pods"]["target"]["averageValue"])
+            self.assertEqual(target, int(self.defaults["batch-tokens"]))
+            self.assertLessEqual(4 * target, int(self.defaults["queue-tokens"]))
+
+    def test_scaling_stays_within_the_places_of_the_proxy(self):
         for name, scaler in self.each("HorizontalPodAutoscaler"):
             spec = scaler["spec"]
-            pods = [metric["pods"] for metric in spec["metrics"] if metric["type"] == "Pods"]
-            if pods:
-                target = int(pods[0]["target"]["averageValue"])
-                self.assertEqual(target, int(self.defaults["batch-tokens"]))
-                self.assertLessEqual(4 * target, int(self.defaults["queue-tokens"]))
             places = int(self.number(r"^  server-template attnd (\d+)"))
             self.assertLessEqual(spec["maxReplicas"], places)
             self.assertGreaterEqual(spec["minReplicas"], 2)
