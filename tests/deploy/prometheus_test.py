@@ -145,6 +145,39 @@ class Limits(unittest.TestCase):
         self.assertLessEqual({"attnd", "proxy"}, set(services))
 
 
+class Kubernetes(unittest.TestCase):
+    """The scrape jobs that deploy/README.md gives for Kubernetes."""
+
+    def setUp(self):
+        with open(os.path.join(DEPLOY, "README.md"), encoding="utf-8") as file:
+            block, = re.findall(r"^```yaml\n(- job_name: .*?)^```", file.read(), re.MULTILINE | re.DOTALL)
+        self.jobs = yaml.safe_load(block)
+
+    def test_are_valid_and_as_many_as_in_the_configuration(self):
+        # Debian's promtool knows no kubernetes_sd_configs; it checks all the rest.
+        jobs = [dict(job) for job in self.jobs]
+        for job in jobs:
+            self.assertEqual(job.pop("kubernetes_sd_configs"), [{"role": "pod"}])
+        with tempfile.NamedTemporaryFile("w", suffix=".yml") as file:
+            yaml.safe_dump({"scrape_configs": jobs}, file)
+            checked = promtool("check", "config", file.name)
+        self.assertEqual(checked.returncode, 0, checked.stderr)
+        self.assertEqual([job["job_name"] for job in self.jobs], [job["job_name"] for job in load(CONFIG)["scrape_configs"]])
+
+    def test_keep_what_the_manifests_have(self):
+        kept = {}
+        for job in self.jobs:
+            kept[job["job_name"]] = tuple(rule["regex"] for rule in job["relabel_configs"] if rule.get("action") == "keep")
+        found = {}
+        for name, port in (("attnd", "metrics"), ("proxy", "status")):
+            with open(os.path.join(DEPLOY, "kubernetes", "base", f"{name}.yaml"), encoding="utf-8") as file:
+                template = next(d for d in yaml.safe_load_all(file) if d["kind"] == "Deployment")["spec"]["template"]
+            self.assertIn(port, [item["name"] for item in template["spec"]["containers"][0]["ports"]])
+            label = template["metadata"]["labels"]["app.kubernetes.io/name"]
+            found[label] = (label, port)
+        self.assertEqual(kept, found)
+
+
 class Scraped(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
