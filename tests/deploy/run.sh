@@ -19,4 +19,5 @@ go_tools
 step "manifests" python_test manifests_test.py
 step "prometheus" python_test prometheus_test.py
 step "haproxy" python_test haproxy_test.py
+step "operation of the proxy" python_test proxy_operation_test.py
 step_summary

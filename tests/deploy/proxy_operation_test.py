@@ -1,0 +1,116 @@
+"""What whoever runs the proxy relies on, with a real HAProxy and a real attnd: health that stays up while attnd serves,
+connections without calls that end when haproxy.cfg says.
+
+    proxy_operation_test.py BUILD MODEL [UNITTEST ARGUMENTS...]
+
+Where a bound of haproxy.cfg is longer than a test should take, the test runs a copy in which that number alone is short.
+"""
+
+import os
+import socket
+import sys
+import tempfile
+import time
+import unittest
+
+import http2_frames as h2
+import proxy
+
+sys.path.insert(0, os.path.join(proxy.ROOT, "tests", "e2e"))
+import running  # noqa: E402
+
+BUILD, MODEL = None, None
+UNARY = "/attnd.v1.ModelService/ListModels"
+CALL = h2.call_headers(UNARY, 1) + h2.message(1)
+
+
+class Behind(unittest.TestCase):
+    """An attnd for all tests of a class; a proxy for each."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.server = cls.enterClassContext(running.Attnd(BUILD, MODEL))
+
+    def proxy(self, **settings):
+        started = self.enterContext(proxy.Proxy(self.server.ports["serving"], **settings))
+        started.wait_ready()
+        return started
+
+    def config_with(self, *changes):
+        """The path of a copy of haproxy.cfg with these (text, other text)."""
+        with open(proxy.CONFIG, encoding="utf-8") as file:
+            text = file.read()
+        for old, new in changes:
+            self.assertEqual(text.count(old), 1, old)
+            text = text.replace(old, new)
+        copy = self.enterContext(tempfile.NamedTemporaryFile("w", suffix=".cfg"))
+        copy.write(text)
+        copy.flush()
+        return copy.name
+
+    def connect(self, port, frames=b""):
+        connection = self.enterContext(socket.create_connection(("127.0.0.1", port), 5))
+        connection.sendall(h2.PREFACE + h2.settings() + frames)
+        return connection
+
+
+def received_until(connection, seconds):
+    """(what came until the other side closed, whether it closed)."""
+    received, end = b"", time.monotonic() + seconds
+    connection.settimeout(0.2)
+    while time.monotonic() < end:
+        try:
+            chunk = connection.recv(1 << 16)
+            if not chunk:
+                return received, True
+            received += chunk
+        except TimeoutError:
+            pass
+        except ConnectionError:
+            return received, True
+    return received, False
+
+
+class Health(Behind):
+    def test_attnd_stays_ready_for_as_long_as_it_serves(self):
+        # A check that waits for bytes which do not come fails by its timeout (3 s): the second such takes the server out.
+        through = self.proxy()
+        end = time.monotonic() + 8
+        while time.monotonic() < end:
+            self.assertEqual(through.status("/readyz"), 200)
+            time.sleep(0.1)
+        counted = through.metrics()
+        self.assertEqual(counted['haproxy_server_check_failures_total{proxy="attnd",server="attnd"}'], 0)
+        self.assertEqual(counted['haproxy_backend_check_up_down_total{proxy="attnd"}'], 0)
+
+    def test_the_check_without_min_recv_is_what_that_finds(self):
+        through = self.proxy(config=self.config_with(("tcp-check expect min-recv 7 ! ", "tcp-check expect ! ")))
+        through.wait_not_ready(10)
+
+
+class Time(Behind):
+    KEPT = ("timeout http-keep-alive 15m", "timeout http-keep-alive 1s")
+    FIRST = ("timeout http-request 10s", "timeout http-request 1s")
+
+    def test_a_connection_without_calls_is_closed(self):
+        through = self.proxy(config=self.config_with(self.KEPT))
+        received, closed = received_until(self.connect(through.port, CALL), 5)
+        self.assertIn(b"grpc-status\x010", received)
+        self.assertTrue(closed)
+
+    def test_a_connection_that_never_calls_is_closed(self):
+        through = self.proxy(config=self.config_with(self.FIRST))
+        self.assertTrue(received_until(self.connect(through.port), 5)[1])
+
+    def test_both_are_kept_until_then(self):
+        through = self.proxy()
+        used, unused = self.connect(through.port, CALL), self.connect(through.port)
+        self.assertFalse(received_until(used, 2.5)[1])
+        self.assertFalse(received_until(unused, 2.5)[1])
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
+    BUILD, MODEL = sys.argv[1:3]
+    unittest.main(argv=[sys.argv[0], *sys.argv[3:]], verbosity=2)
