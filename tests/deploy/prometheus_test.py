@@ -162,12 +162,14 @@ class Kubernetes(unittest.TestCase):
             yaml.safe_dump({"scrape_configs": jobs}, file)
             checked = promtool("check", "config", file.name)
         self.assertEqual(checked.returncode, 0, checked.stderr)
-        self.assertEqual([job["job_name"] for job in self.jobs], [job["job_name"] for job in load(CONFIG)["scrape_configs"]])
+        names = [[job["job_name"] for job in given] for given in (self.jobs, load(CONFIG)["scrape_configs"])]
+        self.assertEqual(names[0], names[1])
 
     def test_keep_what_the_manifests_have(self):
         kept = {}
         for job in self.jobs:
-            kept[job["job_name"]] = tuple(rule["regex"] for rule in job["relabel_configs"] if rule.get("action") == "keep")
+            rules_of = job["relabel_configs"]
+            kept[job["job_name"]] = tuple(rule["regex"] for rule in rules_of if rule.get("action") == "keep")
         found = {}
         for name, port in (("attnd", "metrics"), ("proxy", "status")):
             with open(os.path.join(DEPLOY, "kubernetes", "base", f"{name}.yaml"), encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""HAProxy with deploy/haproxy/haproxy.cfg, on ports that were free a moment ago, in front of a server; and calls to it."""
+"""HAProxy with deploy/haproxy/haproxy.cfg, on ports that were free a moment ago, before a server; and calls to it."""
 
 import os
 import shutil

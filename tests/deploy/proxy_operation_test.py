@@ -1,5 +1,5 @@
-"""What whoever runs the proxy relies on, with a real HAProxy and a real attnd: health that stays up while attnd serves,
-connections without calls that end when haproxy.cfg says.
+"""What whoever runs the proxy relies on, with a real HAProxy and attnd: health that stays up while attnd serves, bounds
+in time, and what a call that never ends takes.
 
     proxy_operation_test.py BUILD MODEL [UNITTEST ARGUMENTS...]
 
@@ -20,8 +20,9 @@ sys.path.insert(0, os.path.join(proxy.ROOT, "tests", "e2e"))
 import running  # noqa: E402
 
 BUILD, MODEL = None, None
-UNARY = "/attnd.v1.ModelService/ListModels"
+UNARY, STREAM = "/attnd.v1.ModelService/ListModels", "/attnd.v1.EncoderService/EncodeStream"
 CALL = h2.call_headers(UNARY, 1) + h2.message(1)
+MESSAGE_BEGIN = b"\0\0\x01\0\0"  # of 64 KiB, not compressed
 
 
 class Behind(unittest.TestCase):
@@ -54,18 +55,19 @@ class Behind(unittest.TestCase):
         return connection
 
 
-def received_until(connection, seconds):
-    """(what came until the other side closed, whether it closed)."""
+def received_until(connection, seconds, enough=lambda received: False, drip=b""):
+    """(what came until the other side closed or it was enough, whether it closed); `drip` is sent every 0.2 s."""
     received, end = b"", time.monotonic() + seconds
     connection.settimeout(0.2)
-    while time.monotonic() < end:
+    while time.monotonic() < end and not enough(received):
         try:
             chunk = connection.recv(1 << 16)
             if not chunk:
                 return received, True
             received += chunk
         except TimeoutError:
-            pass
+            if drip:
+                connection.sendall(drip)
         except ConnectionError:
             return received, True
     return received, False
@@ -73,7 +75,7 @@ def received_until(connection, seconds):
 
 class Health(Behind):
     def test_attnd_stays_ready_for_as_long_as_it_serves(self):
-        # A check that waits for bytes which do not come fails by its timeout (3 s): the second such takes the server out.
+        # A check that waits for bytes that do not come fails by its timeout (3 s); the second takes the server out.
         through = self.proxy()
         end = time.monotonic() + 8
         while time.monotonic() < end:
@@ -91,6 +93,10 @@ class Health(Behind):
 class Time(Behind):
     KEPT = ("timeout http-keep-alive 15m", "timeout http-keep-alive 1s")
     FIRST = ("timeout http-request 10s", "timeout http-request 1s")
+    WHOLE = ("wait-for-body time 10s", "wait-for-body time 1s")
+
+    def answered(self, received):
+        return h2.HEADERS in h2.kinds(received)
 
     def test_a_connection_without_calls_is_closed(self):
         through = self.proxy(config=self.config_with(self.KEPT))
@@ -107,6 +113,34 @@ class Time(Behind):
         used, unused = self.connect(through.port, CALL), self.connect(through.port)
         self.assertFalse(received_until(used, 2.5)[1])
         self.assertFalse(received_until(unused, 2.5)[1])
+
+    def test_a_unary_call_a_byte_at_a_time_is_ended(self):
+        through = self.proxy(config=self.config_with(self.WHOLE))
+        begun = h2.call_headers(UNARY, 1) + h2.message(1, flags=0, body=MESSAGE_BEGIN)
+        drip = h2.message(1, flags=0, body=b"a")
+        received, _ = received_until(self.connect(through.port, begun), 5, self.answered, drip)
+        self.assertTrue(self.answered(received))
+
+    def test_a_stream_a_byte_at_a_time_keeps_its_place_and_no_more_than_that(self):
+        through = self.proxy(config=self.config_with(self.WHOLE), source_calls=2)
+        begun = b"".join(h2.call_headers(STREAM, stream) + h2.message(stream, flags=0, body=MESSAGE_BEGIN)
+                         for stream in (1, 3))
+        drip = b"".join(h2.message(stream, flags=0, body=b"a") for stream in (1, 3))
+        held = self.connect(through.port, begun)
+        received, closed = received_until(held, 3, drip=drip)
+        self.assertFalse(closed or self.answered(received))
+        self.assertIn(b"too many calls from this address", proxy.exchange(through.port, CALL, seconds=0.5))
+        other = proxy.exchange(through.port, CALL, seconds=0.5, source="127.0.0.9")
+        self.assertIn(b"grpc-status\x010", other)
+
+    def test_such_a_stream_ends_with_attnds_connection(self):
+        with running.Attnd(BUILD, MODEL, "--connection-age-max", "1s", "--connection-age-grace", "1s") as short:
+            through = self.enterContext(proxy.Proxy(short.ports["serving"]))
+            through.wait_ready()
+            begun = h2.call_headers(STREAM, 1) + h2.message(1, flags=0, body=MESSAGE_BEGIN)
+            drip = h2.message(1, flags=0, body=b"a")
+            received, _ = received_until(self.connect(through.port, begun), 20, self.answered, drip)
+            self.assertTrue(self.answered(received))
 
 
 if __name__ == "__main__":
