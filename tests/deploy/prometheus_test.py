@@ -31,8 +31,8 @@ CONFIG = os.path.join(DEPLOY, "prometheus.yml")
 RULES = os.path.join(DEPLOY, "prometheus")
 RUNBOOKS = os.path.join(DEPLOY, "runbooks")
 BUILD, MODEL = None, None
-# Of attnd, of its process, and recorded by a rule.
-METRIC = re.compile(r"\b(attnd[_:][a-z0-9_:]+|process_[a-z_]+)\b")
+# Of attnd, of its process, of HAProxy, and recorded by a rule.
+METRIC = re.compile(r"\b(attnd[_:][a-z0-9_:]+|haproxy_[a-z_]+|process_[a-z_]+)\b")
 
 
 def load(path):
@@ -184,7 +184,8 @@ class Scraped(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.server = cls.enterClassContext(running.Attnd(BUILD, MODEL))
-        cls.series = list(cls.server.metrics())
+        through = cls.enterClassContext(proxy.Proxy(cls.server.ports["serving"]))
+        cls.series = [*cls.server.metrics(), *through.metrics()]
 
     def values(self, label):
         return {match for name in self.series for match in re.findall(rf'{label}="([^"]*)"', name)}
@@ -202,7 +203,7 @@ class Scraped(unittest.TestCase):
             self.assertLessEqual(names, known, where)
 
     def test_labels_in_rules_have_values_that_exist(self):
-        found = {"code": set(), "reason": set(), "method": set()}
+        found = {"code": set(), "reason": set(), "method": set(), "proxy": set()}
         for rule in rules():
             for label, names in found.items():
                 for value in re.findall(rf'\b{label}(?:=|!=|=~)"([^"]*)"', rule["expr"]):

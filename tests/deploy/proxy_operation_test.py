@@ -1,9 +1,9 @@
 """What whoever runs the proxy relies on, with a real HAProxy and attnd: health that stays up while attnd serves, bounds
-in time, and what a call that never ends takes.
+in time, what a call that never ends takes, and counters that the alerts read.
 
     proxy_operation_test.py BUILD MODEL [UNITTEST ARGUMENTS...]
 
-Where a bound of haproxy.cfg is longer than a test should take, the test runs a copy in which that number alone is short.
+Where a bound of haproxy.cfg is longer than a test should take, the test runs a copy in which that number is short.
 """
 
 import os
@@ -141,6 +141,37 @@ class Time(Behind):
             drip = h2.message(1, flags=0, body=b"a")
             received, _ = received_until(self.connect(through.port, begun), 20, self.answered, drip)
             self.assertTrue(self.answered(received))
+
+
+class Counters(Behind):
+    """Of HAProxy, that deploy/prometheus reads."""
+
+    def counted(self, through, name, **labels):
+        rendered = ",".join(f'{label}="{value}"' for label, value in labels.items())
+        return through.metrics()[f"{name}{{{rendered}}}"]
+
+    def test_refused_calls(self):
+        through = self.proxy(source_requests=1)
+        for _ in range(2):
+            proxy.exchange(through.port, CALL, seconds=0.5)
+        self.assertEqual(self.counted(through, "haproxy_frontend_http_requests_total", proxy="grpc"), 2)
+        self.assertEqual(self.counted(through, "haproxy_frontend_intercepted_requests_total", proxy="grpc"), 1)
+        self.assertEqual(self.counted(through, "haproxy_frontend_http_responses_total", proxy="grpc", code="5xx"), 0)
+
+    def test_refused_connections(self):
+        through = self.proxy(source_connections=1)
+        self.assertTrue(self.connect(through.port).recv(1 << 16))
+        proxy.exchange(through.port, b"", seconds=0.5)
+        self.assertEqual(self.counted(through, "haproxy_frontend_denied_connections_total", proxy="grpc"), 1)
+
+    def test_calls_that_reach_no_attnd(self):
+        with running.Attnd(BUILD, MODEL) as gone:
+            through = self.enterContext(proxy.Proxy(gone.ports["serving"]))
+            through.wait_ready()
+        proxy.exchange(through.port, CALL, seconds=5)
+        failed = self.counted(through, "haproxy_frontend_http_responses_total", proxy="grpc", code="5xx")
+        self.assertEqual(failed, 1)
+        self.assertGreater(self.counted(through, "haproxy_backend_connection_errors_total", proxy="attnd"), 0)
 
 
 if __name__ == "__main__":
