@@ -218,6 +218,20 @@ class Consistent(Rendered):
                 said.add(tls)
         self.assertEqual(said, {True, False})
 
+    def test_a_certificate_that_changes_is_mounted_whole_and_named_to_whoever_restarts_the_proxy(self):
+        seen = 0
+        for name, deployment in self.each("Deployment"):
+            named = deployment["metadata"].get("annotations", {}).get("secret.reloader.stakater.com/reload")
+            spec = deployment["spec"]["template"]["spec"]
+            secrets = [volume["secret"]["secretName"] for volume in spec["volumes"] if "secret" in volume]
+            self.assertEqual([named] if named else [], secrets, name)
+            mounts = [mount for mount in spec["containers"][0]["volumeMounts"] if mount["name"] == "tls"]
+            self.assertEqual(len(mounts), len(secrets))
+            # A subPath would stay as it was at the start.
+            self.assertFalse([mount for mount in mounts if "subPath" in mount])
+            seen += len(secrets)
+        self.assertEqual(seen, 2)
+
     def test_policies_let_the_proxy_reach_attnd_and_no_other(self):
         for name, policy in self.each("NetworkPolicy"):
             self.assertEqual(set(policy["spec"]["policyTypes"]), {"Ingress", "Egress"})

@@ -1,13 +1,18 @@
 """What whoever runs the proxy relies on, with a real HAProxy and attnd: health that stays up while attnd serves, bounds
-in time, what a call that never ends takes, and counters that the alerts read.
+in time, what a call that never ends takes, counters that the alerts read, certificates renewed by a reload.
 
     proxy_operation_test.py BUILD MODEL [UNITTEST ARGUMENTS...]
 
 Where a bound of haproxy.cfg is longer than a test should take, the test runs a copy in which that number is short.
 """
 
+import contextlib
 import os
+import re
+import signal
 import socket
+import ssl
+import subprocess
 import sys
 import tempfile
 import time
@@ -172,6 +177,74 @@ class Counters(Behind):
         failed = self.counted(through, "haproxy_frontend_http_responses_total", proxy="grpc", code="5xx")
         self.assertEqual(failed, 1)
         self.assertGreater(self.counted(through, "haproxy_backend_connection_errors_total", proxy="attnd"), 0)
+
+
+class Certificates(Behind):
+    """HAProxy as it is shipped, with a master process (-W): SIGUSR2 makes it read everything anew."""
+
+    def setUp(self):
+        self.folder = self.enterContext(tempfile.TemporaryDirectory())
+        self.certify("first.example")
+        self.through = self.proxy(options=("-W", "-db"), tls=f"{self.folder}/tls.crt")
+
+    def certify(self, name):
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1",
+             "-subj", f"/CN={name}", "-keyout", f"{self.folder}/tls.key", "-out", f"{self.folder}/tls.crt"],
+            capture_output=True, timeout=20, check=True)
+
+    def reload(self):
+        """Until it has begun: a signal that comes before the master waits for signals is lost."""
+
+        def begun():
+            return self.through.log_text().count("Reloading HAProxy")
+
+        before, end = begun(), time.monotonic() + 20
+        while begun() == before:
+            self.assertLess(time.monotonic(), end, "a reload begins")
+            self.through.process.send_signal(signal.SIGUSR2)
+            with contextlib.suppress(RuntimeError):
+                proxy.wait_until(lambda: begun() > before, 2, "a reload begins")
+
+    @contextlib.contextmanager
+    def connected(self):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context.set_alpn_protocols(["h2"])
+        with socket.create_connection(("127.0.0.1", self.through.port), 5) as plain:
+            with context.wrap_socket(plain) as shaken:
+                yield shaken
+
+    def shown(self):
+        """The name in the certificate that a new connection is shown; every connection must be accepted."""
+        with self.connected() as connection:
+            return re.search(rb"[a-z]+\.example", connection.getpeercert(binary_form=True)).group().decode()
+
+    def wait_shown(self, name):
+        proxy.wait_until(lambda: self.shown() == name, 20, f"a certificate for {name}")
+
+    def test_a_reload_shows_the_new_one_and_ends_no_call(self):
+        with self.connected() as connection:
+            half, rest = h2.message(1)[:11], h2.message(1)[11:]
+            connection.sendall(h2.PREFACE + h2.settings() + h2.call_headers(UNARY, 1) + half)
+            self.certify("second.example")
+            self.assertEqual(self.shown(), "first.example")  # files alone change nothing
+            self.reload()
+            self.wait_shown("second.example")
+            connection.sendall(rest)
+            received, _ = received_until(connection, 10, lambda received: b"grpc-status\x010" in received)
+            self.assertIn(b"grpc-status\x010", received)
+
+    def test_a_certificate_that_cannot_be_read_leaves_the_old_one(self):
+        with open(f"{self.folder}/tls.crt", "w", encoding="ascii") as file:
+            file.write("no certificate\n")
+        self.reload()
+        proxy.wait_until(lambda: "Loading failure!" in self.through.log_text(), 20, "the configuration is refused")
+        self.assertEqual(self.shown(), "first.example")
+        self.assertEqual(self.through.status("/readyz"), 200)
+        self.certify("third.example")
+        self.reload()
+        self.wait_shown("third.example")
 
 
 if __name__ == "__main__":
