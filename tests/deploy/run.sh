@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything about deploy/: installs what the tests need, then runs them. About two minutes once it is all there.
+# Everything about deploy/: installs what the tests need, then runs them. About five minutes once it is all there.
 #
 #   tests/deploy/run.sh [BUILD]      BUILD has server/attnd and client/attnctl (default: build/release)
 set -euo pipefail
