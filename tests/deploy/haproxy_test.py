@@ -227,9 +227,12 @@ class RapidReset(unittest.TestCase):
         with attnd() as server, proxy.Proxy(server.ports["serving"], **lifted) as through:
             through.wait_ready()
             before = server.resident_bytes()
-            attacker = self.attack(through.port, "127.0.0.10", "EncodeStream", "message", seconds=4)
-            attacker.communicate(timeout=60)
-            self.assertGreater(proxy.peak_bytes(server.process.pid) - before, GROWTH_MAX)
+            attacker = self.attack(through.port, "127.0.0.10", "EncodeStream", "message", seconds=20, connections=16)
+            try:
+                proxy.wait_until(lambda: proxy.peak_bytes(server.process.pid) - before > GROWTH_MAX, 25, "attnd grows")
+            finally:
+                attacker.kill()
+                attacker.communicate()
 
 
 class Tls(unittest.TestCase):
