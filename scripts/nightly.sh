@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# What takes longer than .ci/run may: a soak, 10^6 comparisons for batch invariance, long fuzzing, an emulated CPU
-# with AVX-512, a bare Debian 13, the container image. Every step is bounded; every step runs even when an earlier one failed.
+# What takes longer than .ci/run may: a soak, 10^6 comparisons for batch invariance, long fuzzing, deploy/ with a real
+# proxy and Prometheus, an emulated CPU with AVX-512, a bare Debian 13, the container image. Every step is bounded;
+# every step runs even when an earlier one failed.
 #
 #   scripts/nightly.sh      as root
 #
@@ -30,6 +31,8 @@ main() {
   # About a quarter of an hour an instruction set on two cores.
   step "$comparisons comparisons" bounded 7500 env ATTND_COMPARISONS="$comparisons" \
     ctest --test-dir build/release --output-on-failure --no-tests=error -V -R "$(invariance_tests)"
+  # Needs go on PATH once, for kustomize and its like (tests/deploy/tools.sh); about five minutes.
+  step "deployment" bounded 1800 tests/deploy/run.sh build/release
   step "fuzzing, $fuzz_inputs inputs" bounded 7200 scripts/fuzz.sh "$fuzz_inputs"
   if grep -q avx512_bf16 /proc/cpuinfo; then
     say "this CPU has AVX-512 and BF16: .ci/run tested them"

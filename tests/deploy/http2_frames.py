@@ -43,3 +43,14 @@ def message(stream, flags=END_STREAM, body=EMPTY_MESSAGE):
 
 def reset(stream):
     return frame(RST_STREAM, 0, stream, struct.pack(">I", CANCEL))
+
+
+def kinds(received):
+    """The kinds of the frames received on streams, flow control left out."""
+    found = []
+    while len(received) >= 9:
+        length = int.from_bytes(received[:3], "big")
+        if int.from_bytes(received[5:9], "big") and received[3] != WINDOW_UPDATE:
+            found.append(received[3])
+        received = received[9 + length:]
+    return found

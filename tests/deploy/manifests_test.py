@@ -18,16 +18,18 @@ import proxy
 
 DEPLOY = os.path.join(proxy.ROOT, "deploy")
 BASE = os.path.join(DEPLOY, "kubernetes", "base")
+QUEUE = os.path.join(DEPLOY, "kubernetes", "overlays", "queue-tokens")
 EXAMPLE = os.path.join(DEPLOY, "kubernetes", "overlays", "example")
 CHART = os.path.join(DEPLOY, "helm", "attnd")
 SCHEMAS = os.path.join(proxy.ROOT, "third_party", "kubernetes-schemas")
 SCHEMA = SCHEMAS + "/{{.NormalizedKubernetesVersion}}{{.StrictSuffix}}/{{.ResourceKind}}{{.KindSuffix}}.json"
 VERSIONS = ("1.29.0", "1.37.0")
+WITH_QUEUE = ("autoscaling.queueTokens=4096", "imagePullSecrets[0].name=pull")
 CHART_VARIANTS = (
     (),
     ("proxy.tlsSecret=attnd-tls", "proxy.settings.SOURCE_REQUESTS=20000", "image.digest=sha256:0"),
     ("autoscaling.enabled=false", "networkPolicy.enabled=false", "args={--queue-tokens=32768}"),
-    ("autoscaling.queueTokens=0", "imagePullSecrets[0].name=pull"),
+    WITH_QUEUE,
 )
 BUILD = None
 
@@ -69,7 +71,7 @@ def conformity(text, version):
 class Rendered(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.texts = {path: output_of("kustomize", "build", path) for path in (BASE, EXAMPLE)}
+        cls.texts = {path: output_of("kustomize", "build", path) for path in (BASE, EXAMPLE, QUEUE)}
         cls.texts.update({f"chart {values}": rendered_chart(values) for values in CHART_VARIANTS})
         cls.all = {name: parse(text) for name, text in cls.texts.items()}
         cls.base = cls.all[BASE]
@@ -140,6 +142,43 @@ class Restricted(Rendered):
                 self.assertEqual(container["resources"]["requests"], container["resources"]["limits"])
 
 
+class Model(Rendered):
+    def test_the_volume_can_be_filled_and_attnd_only_reads_it(self):
+        claim = find(self.all[EXAMPLE], "PersistentVolumeClaim", "attnd-model")
+        self.assertEqual(claim["spec"]["accessModes"], ["ReadWriteMany"])
+        for name, documents in self.all.items():
+            spec = pod(documents, "attnd")
+            volume, = (v for v in spec["volumes"] if v["name"] == "model")
+            self.assertEqual(volume["persistentVolumeClaim"], {"claimName": "attnd-model", "readOnly": True}, name)
+            mount, = (m for m in spec["containers"][0]["volumeMounts"] if m["name"] == "model")
+            self.assertEqual(mount, {"name": "model", "mountPath": "/model", "readOnly": True}, name)
+
+
+class Compose(unittest.TestCase):
+    def setUp(self):
+        with open(os.path.join(DEPLOY, "compose.yaml"), encoding="utf-8") as file:
+            self.services = yaml.safe_load(file)["services"]
+
+    def test_what_ends_is_started_again(self):
+        self.assertEqual(set(self.services), {"attnd", "proxy", "prometheus", "grafana"})
+        for name, service in self.services.items():
+            self.assertEqual(service.get("restart"), "unless-stopped", name)
+
+    def test_grafana_has_viewers_and_no_accounts(self):
+        self.assertEqual(self.services["grafana"]["environment"], {
+            "GF_AUTH_ANONYMOUS_ENABLED": "true",
+            "GF_AUTH_ANONYMOUS_ORG_ROLE": "Viewer",
+            "GF_AUTH_DISABLE_LOGIN_FORM": "true",
+            "GF_AUTH_BASIC_ENABLED": "false",
+            "GF_SECURITY_DISABLE_INITIAL_ADMIN_CREATION": "true",
+        })
+
+    def test_only_the_loopback_is_published(self):
+        ports = [port for service in self.services.values() for port in service.get("ports", [])]
+        self.assertEqual([port for port in ports if not port.startswith("127.0.0.1:")], [])
+        self.assertNotIn("ports", self.services["attnd"])
+
+
 class Consistent(Rendered):
     def selected(self, documents, labels):
         """The deployments whose pods have these labels."""
@@ -168,6 +207,31 @@ class Consistent(Rendered):
             service = find(self.all[name], "Service", deployment["metadata"]["name"])
             self.assertLessEqual({port["targetPort"] for port in service["spec"]["ports"]}, set(numbers))
 
+    def test_the_service_is_h2c_where_the_proxy_speaks_no_tls(self):
+        said = set()
+        for name, service in self.each("Service"):
+            if service["metadata"]["name"] == "attnd-proxy":
+                environment = pod(self.all[name], "attnd-proxy")["containers"][0]["env"]
+                tls = "ATTND_PROXY_TLS" in [item["name"] for item in environment]
+                port, = service["spec"]["ports"]
+                self.assertEqual(port.get("appProtocol"), None if tls else "kubernetes.io/h2c", name)
+                said.add(tls)
+        self.assertEqual(said, {True, False})
+
+    def test_a_certificate_that_changes_is_mounted_whole_and_named_to_whoever_restarts_the_proxy(self):
+        seen = 0
+        for name, deployment in self.each("Deployment"):
+            named = deployment["metadata"].get("annotations", {}).get("secret.reloader.stakater.com/reload")
+            spec = deployment["spec"]["template"]["spec"]
+            secrets = [volume["secret"]["secretName"] for volume in spec["volumes"] if "secret" in volume]
+            self.assertEqual([named] if named else [], secrets, name)
+            mounts = [mount for mount in spec["containers"][0]["volumeMounts"] if mount["name"] == "tls"]
+            self.assertEqual(len(mounts), len(secrets))
+            # A subPath would stay as it was at the start.
+            self.assertFalse([mount for mount in mounts if "subPath" in mount])
+            seen += len(secrets)
+        self.assertEqual(seen, 2)
+
     def test_policies_let_the_proxy_reach_attnd_and_no_other(self):
         for name, policy in self.each("NetworkPolicy"):
             self.assertEqual(set(policy["spec"]["policyTypes"]), {"Ingress", "Egress"})
@@ -178,6 +242,15 @@ class Consistent(Rendered):
             self.assertEqual(set(peers), {"grpc", "metrics"})
             labels = peers["grpc"][0]["podSelector"]["matchLabels"]
             self.assertEqual(self.selected(self.all[name], labels), ["attnd-proxy"])
+
+    def test_the_proxy_reaches_attnd_and_a_dns_that_may_be_anywhere(self):
+        names = {(port, protocol) for port in (53, 5353) for protocol in ("UDP", "TCP")}
+        for _, policy in self.each("NetworkPolicy"):
+            if policy["metadata"]["name"] == "attnd-proxy":
+                calls, dns = policy["spec"]["egress"]
+                self.assertEqual([port["port"] for port in calls["ports"]], ["grpc"])
+                self.assertNotIn("to", dns)
+                self.assertEqual({(port["port"], port["protocol"]) for port in dns["ports"]}, names)
 
     def test_attnd_is_found_by_the_proxy(self):
         for name, deployment in self.each("Deployment"):
@@ -207,8 +280,9 @@ class Consistent(Rendered):
                 container = spec["containers"][0]
                 container["args"] = [a for a in container.get("args", []) if not re.match("--(shutdown|drain)-", a)]
             self.assertEqual(pair[0], pair[1])
-        pair = [find(documents, "HorizontalPodAutoscaler", "attnd")["spec"] for documents in (self.base, self.chart)]
-        self.assertEqual(pair[0], pair[1])
+        for names in ((BASE, "chart ()"), (QUEUE, f"chart {WITH_QUEUE}")):
+            pair = [find(self.all[name], "HorizontalPodAutoscaler", "attnd")["spec"] for name in names]
+            self.assertEqual(pair[0], pair[1])
 
     def test_a_second_release_selects_its_own_pods(self):
         other = parse(rendered_chart((), release="other"))
@@ -254,14 +328,23 @@ class Numbers(Rendered):
             self.assertEqual(argument(container, flag), f"0.0.0.0:{port}")
             self.assertIn({"name": name, "containerPort": port}, container["ports"])
 
-    def test_scaling_begins_before_refusing(self):
+    def test_scaling_needs_no_adapter_unless_one_asks_for_it(self):
+        with_pods = {name for name, scaler in self.each("HorizontalPodAutoscaler")
+                     if [metric["type"] for metric in scaler["spec"]["metrics"]] != ["Resource"]}
+        self.assertEqual(with_pods, {QUEUE, f"chart {WITH_QUEUE}"})
+
+    def test_scaling_by_the_queue_begins_before_refusing(self):
+        for name in (QUEUE, f"chart {WITH_QUEUE}"):
+            waiting, cpu = find(self.all[name], "HorizontalPodAutoscaler", "attnd")["spec"]["metrics"]
+            self.assertEqual((waiting["type"], cpu["type"]), ("Pods", "Resource"))
+            self.assertEqual(waiting["pods"]["metric"]["name"], "attnd_queue_tokens")
+            target = int(waiting["pods"]["target"]["averageValue"])
+            self.assertEqual(target, int(self.defaults["batch-tokens"]))
+            self.assertLessEqual(4 * target, int(self.defaults["queue-tokens"]))
+
+    def test_scaling_stays_within_the_places_of_the_proxy(self):
         for name, scaler in self.each("HorizontalPodAutoscaler"):
             spec = scaler["spec"]
-            pods = [metric["pods"] for metric in spec["metrics"] if metric["type"] == "Pods"]
-            if pods:
-                target = int(pods[0]["target"]["averageValue"])
-                self.assertEqual(target, int(self.defaults["batch-tokens"]))
-                self.assertLessEqual(4 * target, int(self.defaults["queue-tokens"]))
             places = int(self.number(r"^  server-template attnd (\d+)"))
             self.assertLessEqual(spec["maxReplicas"], places)
             self.assertGreaterEqual(spec["minReplicas"], 2)

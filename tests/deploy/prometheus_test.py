@@ -31,8 +31,8 @@ CONFIG = os.path.join(DEPLOY, "prometheus.yml")
 RULES = os.path.join(DEPLOY, "prometheus")
 RUNBOOKS = os.path.join(DEPLOY, "runbooks")
 BUILD, MODEL = None, None
-# Of attnd, of its process, and recorded by a rule.
-METRIC = re.compile(r"\b(attnd[_:][a-z0-9_:]+|process_[a-z_]+)\b")
+# Of attnd, of its process, of HAProxy, and recorded by a rule.
+METRIC = re.compile(r"\b(attnd[_:][a-z0-9_:]+|haproxy_[a-z_]+|process_[a-z_]+)\b")
 
 
 def load(path):
@@ -145,11 +145,47 @@ class Limits(unittest.TestCase):
         self.assertLessEqual({"attnd", "proxy"}, set(services))
 
 
+class Kubernetes(unittest.TestCase):
+    """The scrape jobs that deploy/README.md gives for Kubernetes."""
+
+    def setUp(self):
+        with open(os.path.join(DEPLOY, "README.md"), encoding="utf-8") as file:
+            block, = re.findall(r"^```yaml\n(- job_name: .*?)^```", file.read(), re.MULTILINE | re.DOTALL)
+        self.jobs = yaml.safe_load(block)
+
+    def test_are_valid_and_as_many_as_in_the_configuration(self):
+        # Debian's promtool knows no kubernetes_sd_configs; it checks all the rest.
+        jobs = [dict(job) for job in self.jobs]
+        for job in jobs:
+            self.assertEqual(job.pop("kubernetes_sd_configs"), [{"role": "pod"}])
+        with tempfile.NamedTemporaryFile("w", suffix=".yml") as file:
+            yaml.safe_dump({"scrape_configs": jobs}, file)
+            checked = promtool("check", "config", file.name)
+        self.assertEqual(checked.returncode, 0, checked.stderr)
+        names = [[job["job_name"] for job in given] for given in (self.jobs, load(CONFIG)["scrape_configs"])]
+        self.assertEqual(names[0], names[1])
+
+    def test_keep_what_the_manifests_have(self):
+        kept = {}
+        for job in self.jobs:
+            rules_of = job["relabel_configs"]
+            kept[job["job_name"]] = tuple(rule["regex"] for rule in rules_of if rule.get("action") == "keep")
+        found = {}
+        for name, port in (("attnd", "metrics"), ("proxy", "status")):
+            with open(os.path.join(DEPLOY, "kubernetes", "base", f"{name}.yaml"), encoding="utf-8") as file:
+                template = next(d for d in yaml.safe_load_all(file) if d["kind"] == "Deployment")["spec"]["template"]
+            self.assertIn(port, [item["name"] for item in template["spec"]["containers"][0]["ports"]])
+            label = template["metadata"]["labels"]["app.kubernetes.io/name"]
+            found[label] = (label, port)
+        self.assertEqual(kept, found)
+
+
 class Scraped(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.server = cls.enterClassContext(running.Attnd(BUILD, MODEL))
-        cls.series = list(cls.server.metrics())
+        through = cls.enterClassContext(proxy.Proxy(cls.server.ports["serving"]))
+        cls.series = [*cls.server.metrics(), *through.metrics()]
 
     def values(self, label):
         return {match for name in self.series for match in re.findall(rf'{label}="([^"]*)"', name)}
@@ -167,7 +203,7 @@ class Scraped(unittest.TestCase):
             self.assertLessEqual(names, known, where)
 
     def test_labels_in_rules_have_values_that_exist(self):
-        found = {"code": set(), "reason": set(), "method": set()}
+        found = {"code": set(), "reason": set(), "method": set(), "proxy": set()}
         for rule in rules():
             for label, names in found.items():
                 for value in re.findall(rf'\b{label}(?:=|!=|=~)"([^"]*)"', rule["expr"]):

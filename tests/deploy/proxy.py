@@ -1,4 +1,4 @@
-"""HAProxy with deploy/haproxy/haproxy.cfg as it is, on ports that were free a moment ago, in front of a server."""
+"""HAProxy with deploy/haproxy/haproxy.cfg, on ports that were free a moment ago, before a server; and calls to it."""
 
 import os
 import shutil
@@ -9,10 +9,12 @@ import time
 import urllib.error
 import urllib.request
 
+import http2_frames as h2
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 CONFIG = os.path.join(ROOT, "deploy", "haproxy", "haproxy.cfg")
 START_SECONDS_MAX = 20
-STOP_SECONDS_MAX = 40
+STOP_SECONDS_MAX = 5
 MEMORY_MIB_MAX = 256
 
 
@@ -40,9 +42,10 @@ def wait_until(condition, seconds, what):
 
 
 class Proxy:
-    """Started on entry, when every address listens; killed on exit if the test has not stopped it."""
+    """Started on entry, when every address listens; ended on exit if the test has not stopped it."""
 
-    def __init__(self, upstream_port, **settings):
+    def __init__(self, upstream_port, config=CONFIG, options=("-db",), **settings):
+        self.command = [program(), *options, "-m", str(MEMORY_MIB_MAX), "-f", config]
         self.port = free_port()
         self.status_port = free_port()
         self.environment = dict(os.environ)
@@ -56,8 +59,7 @@ class Proxy:
     def __enter__(self):
         self.log = tempfile.TemporaryFile(mode="w+")
         self.process = subprocess.Popen(
-            [program(), "-db", "-m", str(MEMORY_MIB_MAX), "-f", CONFIG],
-            env=self.environment, stdout=self.log, stderr=subprocess.STDOUT,
+            self.command, env=self.environment, stdout=self.log, stderr=subprocess.STDOUT,
         )
         try:
             wait_until(lambda: self.status("/livez") == 200, START_SECONDS_MAX, "haproxy answers /livez")
@@ -67,15 +69,19 @@ class Proxy:
         return self
 
     def __exit__(self, *unused):
-        if self.process.poll() is None:
+        self.process.terminate()  # ends at once; a master process ends its worker first
+        try:
+            self.process.wait(STOP_SECONDS_MAX)
+        except subprocess.TimeoutExpired:
             self.process.kill()
-        self.process.wait()
+            self.process.wait()
         self.text = self.log_text()
         self.log.close()
 
     def log_text(self):
-        self.log.seek(0)
-        return self.log.read()
+        # Opened anew: HAProxy writes where this file's own position is.
+        with open(f"/proc/self/fd/{self.log.fileno()}", encoding="utf-8") as log:
+            return log.read()
 
     @property
     def target(self):
@@ -92,6 +98,13 @@ class Proxy:
         except OSError:
             return 0
 
+    def metrics(self):
+        """{series with its labels: value} of one scrape."""
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(f"http://127.0.0.1:{self.status_port}/metrics", timeout=5) as reply:
+            lines = reply.read().decode().splitlines()
+        return {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in lines if not line.startswith("#")}
+
     def wait_ready(self):
         wait_until(lambda: self.status("/readyz") == 200, START_SECONDS_MAX, "an attnd is ready behind haproxy")
 
@@ -106,3 +119,26 @@ class Proxy:
 def peak_bytes(pid):
     with open(f"/proc/{pid}/status", encoding="ascii") as status:
         return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
+
+
+def call(server, target, command, *arguments, text=""):
+    """attnctl against the proxy rather than the server: (exit code, standard output, standard error)."""
+    done = subprocess.run(
+        [server.attnctl_path, command, "--target", target, *arguments],
+        input=text, capture_output=True, text=True, timeout=60, check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def exchange(port, frames, seconds=2.0, source="127.0.0.1"):
+    """What comes back for these bytes within that time, or until the other side closes."""
+    received = b""
+    try:
+        with socket.create_connection(("127.0.0.1", port), 5, (source, 0)) as connection:
+            connection.settimeout(seconds)
+            connection.sendall(h2.PREFACE + h2.settings() + frames)
+            while chunk := connection.recv(1 << 16):
+                received += chunk
+    except (TimeoutError, ConnectionError):
+        pass
+    return received

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything about deploy/: installs what the tests need, then runs them. About two minutes once it is all there.
+# Everything about deploy/: installs what the tests need, then runs them. About five minutes once it is all there.
 #
 #   tests/deploy/run.sh [BUILD]      BUILD has server/attnd and client/attnctl (default: build/release)
 set -euo pipefail
@@ -19,4 +19,5 @@ go_tools
 step "manifests" python_test manifests_test.py
 step "prometheus" python_test prometheus_test.py
 step "haproxy" python_test haproxy_test.py
+step "operation of the proxy" python_test proxy_operation_test.py
 step_summary
