@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
-#include <exception>
+#include <iterator>
 #include <thread>
 #include <utility>
 
@@ -12,23 +12,12 @@
 #include "core/base/mutex.h"
 #include "core/batch/crew.h"
 #include "core/batch/fair_share.h"
+#include "core/batch/guarded.h"
 #include "core/batch/helpers.h"
 #include "core/batch/queue.h"
 
 namespace attnd {
 namespace {
-
-// Runs what is not ours to trust: an exception becomes a status here, and goes no further.
-template <typename Function>
-absl::Status Guarded(Function function) {
-  try {
-    return function();
-  } catch (const std::exception& error) {
-    return absl::InternalError(error.what());
-  } catch (...) {
-    return absl::InternalError("an exception of unknown type");
-  }
-}
 
 // The policy is told how many will come back for their part of a backlog.
 std::vector<Queue> MakeQueues(const std::vector<Engine::Lane>& lanes, int workers) {
@@ -42,8 +31,8 @@ std::vector<Queue> MakeQueues(const std::vector<Engine::Lane>& lanes, int worker
 }
 
 std::vector<double> WeightsOf(const std::vector<Engine::Lane>& lanes) {
-  std::vector<double> weights;
-  for (const Engine::Lane& lane : lanes) weights.push_back(lane.weight);
+  std::vector<double> weights(lanes.size());
+  std::ranges::transform(lanes, weights.begin(), &Engine::Lane::weight);
   return weights;
 }
 
@@ -81,6 +70,7 @@ class Engine::Impl {
   void Work(int index) ABSL_LOCKS_EXCLUDED(mutex_);
   // False if one cannot be made; status_ says why.
   bool MakeExecutors(int index, Worker& worker) ABSL_LOCKS_EXCLUDED(mutex_);
+  void WarmUp(Worker& worker) ABSL_LOCKS_EXCLUDED(mutex_);
   bool Pull(Worker& worker) ABSL_LOCKS_EXCLUDED(mutex_);
   Clock::time_point Take(Worker& worker) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Opens the worker's batch to helpers, if there is enough of it. How many to wake for it.
@@ -93,8 +83,7 @@ class Engine::Impl {
   void WakeWorker() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   Queue& queue(int lane) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    CHECK_THAT(lane >= 0 && lane < static_cast<int>(queues_.size()));
-    return queues_[static_cast<size_t>(lane)];
+    return queues_.at(static_cast<size_t>(lane));
   }
   // Queues that hold a job.
   int CountWaiting() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -105,7 +94,7 @@ class Engine::Impl {
 
   mutable Mutex mutex_;
   Condition work_;  // What an idle worker waits for: the queue has changed, or `stop_`.
-  Condition done_;  // `open_` became 0, or a worker is ready.
+  Condition done_;  // `open_` became 0, or a worker is ready, or warm.
   std::vector<Queue> queues_ ABSL_GUARDED_BY(mutex_);  // By lane.
   FairShare share_ ABSL_GUARDED_BY(mutex_);
   int64_t open_ ABSL_GUARDED_BY(mutex_) = 0;  // Jobs accepted whose `done` has not returned.
@@ -117,8 +106,9 @@ class Engine::Impl {
   // A helper is to come back, for what has arrived; the first that sees it takes it. Looked at by
   // all helpers that spin: on a cache line of its own.
   alignas(64) std::atomic<bool> called_back_ = false;
-  alignas(64) int ready_
-      ABSL_GUARDED_BY(mutex_) = 0;  // Workers that have tried to make their executor.
+  // Workers that have tried to make their executors, and that have warmed them up.
+  alignas(64) int ready_ ABSL_GUARDED_BY(mutex_) = 0;
+  int warm_ ABSL_GUARDED_BY(mutex_) = 0;
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;
   std::vector<std::thread> threads_;
 };
@@ -143,8 +133,11 @@ Engine::Impl::Impl(Options options, std::vector<Lane> lanes)
           absl::InternalError(absl::StrCat("worker ", i, " has no thread: ", started.message()));
     }
     while (status_.ok() && ready_ <= i) done_.WaitUntil(mutex_, Clock::time_point::max());
-    if (!status_.ok()) break;
+    if (!status_.ok()) return;
   }
+  // All at the same time.
+  MutexLock lock(mutex_);
+  while (warm_ < options_.workers) done_.WaitUntil(mutex_, Clock::time_point::max());
 }
 
 Engine::Impl::~Impl() {
@@ -210,7 +203,7 @@ void Engine::Impl::Work(int index) {
   Worker worker;
   worker.index = index;
   if (!MakeExecutors(index, worker)) return;
-  for (const auto& executor : worker.executors) executor->WarmUp();
+  WarmUp(worker);
   while (Pull(worker)) {
     if (!worker.batch.jobs.empty()) RunBatch(worker);
     Finish(worker.finished);
@@ -231,9 +224,19 @@ bool Engine::Impl::MakeExecutors(int index, Worker& worker) {
         absl::StrCat("worker ", index, " cannot make its executor: ", status.message()));
   }
   ++ready_;
-  if (status.ok()) ++idle_;
+  idle_ += status.ok() ? 1 : 0;
   done_.NotifyAll();
   return status.ok();
+}
+
+void Engine::Impl::WarmUp(Worker& worker) {
+  // What fails here fails for requests too, which are told.
+  for (const auto& executor : worker.executors) {
+    (void)Guarded([&] { return executor->WarmUp(), absl::OkStatus(); });
+  }
+  MutexLock lock(mutex_);
+  ++warm_;
+  done_.NotifyAll();
 }
 
 // Waits for something to run or to finish; helps others meanwhile. False: the engine ends.
@@ -379,11 +382,8 @@ void Engine::Impl::WakeWorker() {
 Engine::Engine(Options options, std::vector<Lane> lanes)
     : impl_(std::make_unique<Impl>(std::move(options), std::move(lanes))) {}
 Engine::Engine(Options options, Lane lane)
-    : Engine(std::move(options), [&] {
-        std::vector<Lane> lanes;
-        lanes.push_back(std::move(lane));
-        return lanes;
-      }()) {}
+    : Engine(std::move(options), std::vector<Lane>(std::make_move_iterator(&lane),
+                                                   std::make_move_iterator(&lane + 1))) {}
 Engine::~Engine() = default;
 
 const absl::Status& Engine::status() const { return impl_->status(); }

@@ -35,8 +35,8 @@ class Engine {
     // counted. On the worker's thread, so by several at once, with no lock held. May be empty.
     absl::AnyInvocable<void(const BatchReport&) const> on_batch = {};
   };
-  // Starts the workers; returns when each has made its executors. They are made one after the
-  // other. At least one lane; a lane is named by its place.
+  // Starts the workers; returns when each has made its executors, one worker after the other, and
+  // warmed them up, all at the same time. At least one lane; a lane is named by its place.
   Engine(Options options, std::vector<Lane> lanes);
   // An engine of one lane.
   Engine(Options options, Lane lane);

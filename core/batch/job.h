@@ -70,8 +70,8 @@ class Executor {
   // error, or an exception, fails all of them with kInternal. May set Job::steps to 1 to end a job
   // early: the engine counts down after the step.
   virtual absl::Status Step(std::span<Job* const> batch, Crew& crew) = 0;
-  // Called once, before any Step and while other workers already run: does what makes the first of
-  // them slow.
+  // Called once, before any Step and at the same time as other workers' executors: does what makes
+  // the first step slow.
   virtual void WarmUp() {}
   // Whether Step has others compute parts of a batch.
   virtual bool splits() const { return false; }
