@@ -18,7 +18,7 @@ run_tests() {
 
 left_out() {
   say "" "Left out here: sanitizers, fuzzing, lint, a second instruction set (.ci/run); soak, 10^6 comparisons," \
-    "an emulated AVX-512, a Debian 13 root, the container image (scripts/nightly.sh)."
+    "deploy/, an emulated AVX-512, a Debian 13 root, the container image (scripts/nightly.sh)."
   [ -n "$ATTND_GOLDEN_DIR" ] ||
     say "Left out: the golden folder (set ATTND_GOLDEN_DIR); only the cases in the repository ran."
 }
