@@ -53,14 +53,18 @@ class Server:
         """Of all requests so far together, as the server measures them."""
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(self.metrics_url, timeout=10) as reply:
-            return sum(float(line.rsplit(" ", 1)[1]) for line in reply.read().decode().splitlines()
-                       if line.startswith('attnd_request_duration_seconds_sum{method="EncodeStream"'))
+            series = [line for line in reply.read().decode().splitlines()
+                      if line.startswith('attnd_request_duration_seconds_sum{method="EncodeStream"')]
+        if not series:
+            raise SystemExit("attnd has no attnd_request_duration_seconds_sum for EncodeStream")
+        return sum(float(line.rsplit(" ", 1)[1]) for line in series)
 
     def first_and_later_seconds(self):
         """Of the one request that was answered so far, and of some like it after it."""
         sums = [0.0, self.request_seconds()]
         for _ in range(LATER_REQUESTS):
-            self.encode()
+            if not self.encode():
+                raise SystemExit("a text was not answered")
             sums.append(self.request_seconds())
         seconds = [after - before for before, after in zip(sums, sums[1:])]
         return seconds[0], seconds[1:]
@@ -97,10 +101,11 @@ def start_up(build, model, runs):
         laters += later
         server.stop()
     weights = os.path.getsize(f"{model}/model.safetensors") / 2**20
-    start, memory, first, later = (statistics.median(values) for values in (begun, resident, firsts, laters))
+    start, memory, later = (statistics.median(values) for values in (begun, resident, laters))
+    first = ", ".join(f"{1e3 * seconds:.1f}" for seconds in sorted(firsts))
     print(f"Start to first answer: {start:.2f} s (median of {runs}, the caller's own start included). Resident then: "
-          f"{memory:.0f} MiB; the weight file is {weights:.0f} MiB. The first request took {first * 1e3:.1f} ms, the "
-          f"same text later {later * 1e3:.1f} ms (medians, by the server's clock).\n", flush=True)
+          f"{memory:.0f} MiB; the weight file is {weights:.0f} MiB. The first requests took {first} ms, the same text "
+          f"later {later * 1e3:.1f} ms (median, by the server's clock).\n", flush=True)
 
 
 def row(name, report, cpu):

@@ -6,7 +6,8 @@
 # Bochs 3.0 (Debian 13's) boots Debian's kernel with the tests of this machine's release build as its whole root. It
 # executes every instruction as the manuals say, about a hundred times slower than a CPU: whether answers are right can be
 # told there, speed can't. ROOT (default: a temporary folder, removed at the end) holds the Debian 13 root that Bochs
-# lives in; one that exists is used again. REGEX chooses ctest's tests (default: those whose answers depend on the CPU).
+# lives in; one that exists is used again. REGEX chooses ctest's tests (default: those whose answers depend on the CPU, but
+# for golden/precision and families_invariance, which take hours).
 # EMULATED_COMPARISONS (default 300) is for batch invariance; EMULATED_SECONDS_MAX (default 6600) bounds the emulated
 # machine; EMULATED_KEEP=1 leaves its files and logs in ROOT/tmp; GTEST_FILTER (default: not the large models of batch
 # invariance) is passed on. 4 GB of memory, 2 GB of disk.

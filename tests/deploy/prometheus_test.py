@@ -162,6 +162,8 @@ class Kubernetes(unittest.TestCase):
             yaml.safe_dump({"scrape_configs": jobs}, file)
             checked = promtool("check", "config", file.name)
         self.assertEqual(checked.returncode, 0, checked.stderr)
+        # Rules over two minutes need some samples in them, also when one is missed.
+        self.assertEqual({job["scrape_interval"] for job in self.jobs}, {"15s"})
         names = [[job["job_name"] for job in given] for given in (self.jobs, load(CONFIG)["scrape_configs"])]
         self.assertEqual(names[0], names[1])
 
