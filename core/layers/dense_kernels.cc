@@ -119,9 +119,10 @@ class DenseKernels::Maker {
       } else {
         if (kernels.empty()) {
           packed = AlignedBuffer(dense->layout().bytes());
-          probe_.Pack(*dense, packed.data());
+          dense->Pack(probe_.weights(), packed.data());
+          probe_.Restart();
         }
-        if (probe_.Accepts(*dense, rows, packed.data())) {
+        if (Accepts(*dense, rows, packed.data())) {
           kernels.push_back({rows, *std::move(dense), std::nullopt});
           continue;
         }
@@ -133,6 +134,13 @@ class DenseKernels::Maker {
       if (rows == kRowStep) return {};
     }
     return kernels;
+  }
+
+  bool Accepts(const Dense& dense, int64_t rows, const void* packed) {
+    AlignedBuffer scratchpad(dense.scratchpad_bytes());
+    return probe_.Accepts(rows, [&](const void* x, const float* bias, float* y) {
+      dense.Run(x, packed, bias, scratchpad.data(), y);
+    });
   }
 
   // What oneDNN calls by two names has two ways to add, which a probe may miss where few numbers

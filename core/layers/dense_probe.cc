@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "core/layers/kernels.h"
-#include "core/tensor/aligned_buffer.h"
 
 namespace attnd {
 namespace {
@@ -43,15 +42,12 @@ class FloatProbe : public DenseProbe {
         bias_(RandomFloats(static_cast<size_t>(out_), 2)),
         rows_(RandomFloats(static_cast<size_t>(kRows * in_), 3)) {}
 
-  void Pack(const onednn::Dense& kernel, void* packed) override {
-    kernel.Pack(weights_.data(), packed);
-    expected_.clear();
-  }
+  const void* weights() const override { return weights_.data(); }
+  void Restart() override { expected_.clear(); }
 
-  bool Accepts(const onednn::Dense& kernel, int64_t rows, const void* packed) override {
+  bool Accepts(int64_t rows, Run run) override {
     // In the fewest rows, most come to stand at a second place only if they begin with another.
-    return AcceptsFrom(0, kernel, rows, packed) &&
-           (rows >= 2 * kRows || AcceptsFrom(3, kernel, rows, packed));
+    return AcceptsFrom(0, rows, run) && (rows >= 2 * kRows || AcceptsFrom(3, rows, run));
   }
 
  private:
@@ -59,7 +55,7 @@ class FloatProbe : public DenseProbe {
   static_assert(kRows < kRowStep);
 
   // The rows in turn, beginning with the one of that index.
-  bool AcceptsFrom(int64_t begin, const onednn::Dense& kernel, int64_t rows, const void* packed) {
+  bool AcceptsFrom(int64_t begin, int64_t rows, Run run) {
     std::vector<float> x;
     for (int64_t place = 0; place < rows; ++place) {
       const auto row = rows_.begin() + (begin + place) % kRows * in_;
@@ -67,11 +63,9 @@ class FloatProbe : public DenseProbe {
     }
     // Not zero, so that an epilogue which adds to the output has something to add to.
     std::vector<float> y(static_cast<size_t>(rows * out_), 0.5f);
-    AlignedBuffer scratchpad(kernel.scratchpad_bytes());
     std::vector<uint16_t> rounded(rounded_ ? x.size() : 0);
     kernels::RoundToBf16(x.data(), rounded.data(), static_cast<long>(rounded.size()));
-    const void* operand = rounded_ ? static_cast<const void*>(rounded.data()) : x.data();
-    kernel.Run(operand, packed, bias_.data(), scratchpad.data(), y.data());
+    run(rounded_ ? static_cast<const void*>(rounded.data()) : x.data(), bias_.data(), y.data());
     if (expected_.empty()) expected_.assign(y.begin(), y.begin() + kRows * out_);
     bool equal = true;
     for (int64_t place = 0; place < rows; ++place) {
@@ -108,16 +102,14 @@ class Int8Probe : public DenseProbe {
     last_sums_ = SumsOf(last_);
   }
 
-  void Pack(const onednn::Dense& kernel, void* packed) override {
-    kernel.Pack(weights_.data(), packed);
-  }
+  const void* weights() const override { return weights_.data(); }
+  void Restart() override {}
 
-  bool Accepts(const onednn::Dense& kernel, int64_t rows, const void* packed) override {
+  bool Accepts(int64_t rows, Run run) override {
     std::vector<uint8_t> x(static_cast<size_t>(rows * in_), 255);
     std::copy(last_.begin(), last_.end(), x.end() - in_);
     std::vector<float> y(static_cast<size_t>(rows * out_));
-    AlignedBuffer scratchpad(kernel.scratchpad_bytes());
-    kernel.Run(x.data(), packed, nullptr, scratchpad.data(), y.data());
+    run(x.data(), nullptr, y.data());
     bool equal = Equal(y.data() + (rows - 1) * out_, last_sums_.data(), out_);
     for (int64_t row = 0; row + 1 < rows; ++row) {
       equal &= Equal(y.data() + row * out_, largest_sums_.data(), out_);

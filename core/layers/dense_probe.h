@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "absl/functional/function_ref.h"
 #include "core/layers/dense_kernels.h"
 
 namespace attnd {
@@ -11,6 +12,10 @@ namespace attnd {
 // depend on neither its place nor the row count.
 class DenseProbe {
  public:
+  // A kernel over the probe's weights: y [rows, out] of x [rows, in] (see onednn::Operands) and of
+  // the bias, null for int8. y holds what an epilogue may add to.
+  using Run = absl::FunctionRef<void(const void* x, const float* bias, float* y)>;
+
   // f32 and bf16.
   static std::unique_ptr<DenseProbe> ForFloats(const DenseKernels::Shape& shape);
   // More: that the sums are exact, with weights that keep to the limits and whatever x.
@@ -18,9 +23,12 @@ class DenseProbe {
                                              const Int8Limits& limits);
   virtual ~DenseProbe() = default;
 
-  // Packs the probe's weights. In floats, what runs next on `packed` says what the bits are.
-  virtual void Pack(const onednn::Dense& kernel, void* packed) = 0;
-  virtual bool Accepts(const onednn::Dense& kernel, int64_t rows, const void* packed) = 0;
+  // [out, in], what onednn::Dense::Pack takes.
+  virtual const void* weights() const = 0;
+  // Before the kernels of another layout. In floats, the first kernel that is accepted says what
+  // the bits are.
+  virtual void Restart() = 0;
+  virtual bool Accepts(int64_t rows, Run run) = 0;
 };
 
 }  // namespace attnd
