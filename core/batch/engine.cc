@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <iterator>
 #include <thread>
 #include <utility>
 
@@ -15,6 +14,7 @@
 #include "core/batch/guarded.h"
 #include "core/batch/helpers.h"
 #include "core/batch/queue.h"
+#include "core/batch/worker.h"
 
 namespace attnd {
 namespace {
@@ -53,24 +53,10 @@ class Engine::Impl {
   QueueDepth depth(int lane) const ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
-  // A worker's own: made by and used on its thread. The vectors keep their capacity from batch to
-  // batch.
-  struct Worker {
-    int index = 0;
-    std::vector<std::unique_ptr<Executor>> executors;  // By lane.
-    // Of the batch: its lane, what it was charged (FairShare), and whether others may help.
-    int lane = 0;
-    double charged = 0;
-    bool split = false;
-    Batch batch;
-    std::vector<Job*> step;
-    std::vector<Finished> finished;
-  };
-
   void Work(int index) ABSL_LOCKS_EXCLUDED(mutex_);
-  // False if one cannot be made; status_ says why.
-  bool MakeExecutors(int index, Worker& worker) ABSL_LOCKS_EXCLUDED(mutex_);
-  void WarmUp(Worker& worker) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Counts a worker that has come so far. False if it has not; status_ says why.
+  bool HasCome(int Impl::*count, int index, const char* what, const absl::Status& status)
+      ABSL_LOCKS_EXCLUDED(mutex_);
   bool Pull(Worker& worker) ABSL_LOCKS_EXCLUDED(mutex_);
   Clock::time_point Take(Worker& worker) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Opens the worker's batch to helpers, if there is enough of it. How many to wake for it.
@@ -83,7 +69,8 @@ class Engine::Impl {
   void WakeWorker() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   Queue& queue(int lane) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return queues_.at(static_cast<size_t>(lane));
+    CHECK_THAT(lane >= 0 && lane < static_cast<int>(queues_.size()));
+    return queues_[static_cast<size_t>(lane)];
   }
   // Queues that hold a job.
   int CountWaiting() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -99,7 +86,7 @@ class Engine::Impl {
   FairShare share_ ABSL_GUARDED_BY(mutex_);
   int64_t open_ ABSL_GUARDED_BY(mutex_) = 0;  // Jobs accepted whose `done` has not returned.
   // Workers with neither a batch nor a helper's place: asleep, or calling others with answers.
-  int idle_ ABSL_GUARDED_BY(mutex_) = 0;
+  int idle_ ABSL_GUARDED_BY(mutex_);
   int asleep_ ABSL_GUARDED_BY(mutex_) = 0;
   Helpers helpers_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::unique_ptr<Crew>> crews_;  // By lead.
@@ -118,6 +105,7 @@ Engine::Impl::Impl(Options options, std::vector<Lane> lanes)
       lanes_(std::move(lanes)),
       queues_(MakeQueues(lanes_, options_.workers)),
       share_(WeightsOf(lanes_)),
+      idle_(options_.workers),
       helpers_(std::max(options_.workers, 0)) {
   CHECK_THAT(options_.workers > 0 && !lanes_.empty());
   for (int i = 0; i < options_.workers; ++i) crews_.push_back(std::make_unique<Crew>(i));
@@ -137,7 +125,9 @@ Engine::Impl::Impl(Options options, std::vector<Lane> lanes)
   }
   // All at the same time.
   MutexLock lock(mutex_);
-  while (warm_ < options_.workers) done_.WaitUntil(mutex_, Clock::time_point::max());
+  while (status_.ok() && warm_ < options_.workers) {
+    done_.WaitUntil(mutex_, Clock::time_point::max());
+  }
 }
 
 Engine::Impl::~Impl() {
@@ -202,41 +192,24 @@ QueueDepth Engine::Impl::depth(int lane) const {
 void Engine::Impl::Work(int index) {
   Worker worker;
   worker.index = index;
-  if (!MakeExecutors(index, worker)) return;
-  WarmUp(worker);
+  if (!HasCome(&Impl::ready_, index, "make its executor", worker.MakeExecutors(lanes_))) return;
+  if (!HasCome(&Impl::warm_, index, "warm up", worker.WarmUp())) return;
   while (Pull(worker)) {
     if (!worker.batch.jobs.empty()) RunBatch(worker);
     Finish(worker.finished);
   }
 }
 
-bool Engine::Impl::MakeExecutors(int index, Worker& worker) {
-  const absl::Status status = Guarded([&] {
-    for (Lane& lane : lanes_) {
-      worker.executors.push_back(lane.executors(index));
-      if (worker.executors.back() == nullptr) return absl::InternalError("there is none");
-    }
-    return absl::OkStatus();
-  });
+bool Engine::Impl::HasCome(int Impl::*count, int index, const char* what,
+                           const absl::Status& status) {
   MutexLock lock(mutex_);
   if (!status.ok()) {
     status_ = absl::InternalError(
-        absl::StrCat("worker ", index, " cannot make its executor: ", status.message()));
+        absl::StrCat("worker ", index, " cannot ", what, ": ", status.message()));
   }
-  ++ready_;
-  idle_ += status.ok() ? 1 : 0;
+  ++(this->*count);
   done_.NotifyAll();
   return status.ok();
-}
-
-void Engine::Impl::WarmUp(Worker& worker) {
-  // What fails here fails for requests too, which are told.
-  for (const auto& executor : worker.executors) {
-    (void)Guarded([&] { return executor->WarmUp(), absl::OkStatus(); });
-  }
-  MutexLock lock(mutex_);
-  ++warm_;
-  done_.NotifyAll();
 }
 
 // Waits for something to run or to finish; helps others meanwhile. False: the engine ends.
@@ -382,8 +355,11 @@ void Engine::Impl::WakeWorker() {
 Engine::Engine(Options options, std::vector<Lane> lanes)
     : impl_(std::make_unique<Impl>(std::move(options), std::move(lanes))) {}
 Engine::Engine(Options options, Lane lane)
-    : Engine(std::move(options), std::vector<Lane>(std::make_move_iterator(&lane),
-                                                   std::make_move_iterator(&lane + 1))) {}
+    : Engine(std::move(options), [&] {
+        std::vector<Lane> lanes;
+        lanes.push_back(std::move(lane));
+        return lanes;
+      }()) {}
 Engine::~Engine() = default;
 
 const absl::Status& Engine::status() const { return impl_->status(); }

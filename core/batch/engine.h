@@ -43,8 +43,8 @@ class Engine {
   // Drains without limit of time, then joins.
   ~Engine();
 
-  // OK if every worker has its executors. Else why not (a factory threw, or gave null), and Submit
-  // refuses with that.
+  // OK if every worker has its executors and they are warm. Else why not (a factory threw, or gave
+  // null), and Submit refuses with that.
   const absl::Status& status() const;
 
   // Takes all jobs or none. On error, no `done` is called and `jobs` is left as it was:

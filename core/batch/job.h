@@ -70,9 +70,9 @@ class Executor {
   // error, or an exception, fails all of them with kInternal. May set Job::steps to 1 to end a job
   // early: the engine counts down after the step.
   virtual absl::Status Step(std::span<Job* const> batch, Crew& crew) = 0;
-  // Called once, before any Step and at the same time as other workers' executors: does what makes
-  // the first step slow.
-  virtual void WarmUp() {}
+  // Called once, before any Step, while other workers do the same or make their executors: does
+  // what makes the first step slow. An error, or an exception, fails the engine.
+  virtual absl::Status WarmUp() { return absl::OkStatus(); }
   // Whether Step has others compute parts of a batch.
   virtual bool splits() const { return false; }
 };

@@ -40,15 +40,13 @@ ModelExecutor::ModelExecutor(const Encoder& encoder, int worker,
   (*workspaces_)[place] = &scratch_.workspace();
 }
 
-void ModelExecutor::WarmUp() {
+absl::Status ModelExecutor::WarmUp() {
   EncodeTask task;
   task.ids.resize(static_cast<size_t>(std::min(kWarmTokens, encoder_.arch().length_max)));
   task.pooling = Pooling::kMean;
   task.pooled_out.resize(static_cast<size_t>(encoder_.arch().hidden));
   EncodeTask* const tasks[] = {&task};
-  // Cannot fail, for kernels of this length were made when the model was loaded; and would fail for
-  // requests too, which are told why.
-  (void)encoder_.Run(tasks, scratch_);
+  return encoder_.Run(tasks, scratch_);
 }
 
 absl::Status ModelExecutor::Step(std::span<Job* const> batch, Crew& crew) {

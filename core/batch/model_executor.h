@@ -22,7 +22,7 @@ class ModelExecutor : public Executor {
   absl::Status Step(std::span<Job* const> batch, Crew& crew) override;
   // A pass over a few tokens, which costs several times a later one: code that has not run, and
   // oneDNN's and the workspace's first memory.
-  void WarmUp() override;
+  absl::Status WarmUp() override;
   bool splits() const override { return true; }
 
  private:

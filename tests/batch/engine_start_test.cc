@@ -1,5 +1,6 @@
 // Goal: an engine that is there is warm, so that no request pays for code that has not run yet.
 // Method: stub executors whose WarmUp waits for those of all other workers.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -7,6 +8,7 @@
 #include <memory>
 #include <span>
 #include <stdexcept>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -15,15 +17,18 @@
 namespace attnd {
 namespace {
 
+using ::testing::HasSubstr;
+
 constexpr int kWorkers = 3;
 
 class WarmingExecutor : public Executor {
  public:
   WarmingExecutor(std::latch& all, std::atomic<int>& warm) : all_(all), warm_(warm) {}
   absl::Status Step(std::span<Job* const>, Crew&) override { return absl::OkStatus(); }
-  void WarmUp() override {
+  absl::Status WarmUp() override {
     all_.arrive_and_wait();
     ++warm_;
+    return absl::OkStatus();
   }
 
  private:
@@ -42,27 +47,29 @@ TEST(EngineStartTest, AllWorkersHaveWarmedUpTogetherForEachLane) {
   EXPECT_EQ(warm, kWorkers * 2);
 }
 
-class ThrowingExecutor : public Executor {
+class ColdExecutor : public Executor {
  public:
+  explicit ColdExecutor(bool throws) : throws_(throws) {}
   absl::Status Step(std::span<Job* const>, Crew&) override { return absl::OkStatus(); }
-  void WarmUp() override { throw std::runtime_error("cold"); }
+  absl::Status WarmUp() override {
+    if (throws_) throw std::runtime_error("cold");
+    return absl::InternalError("cold");
+  }
+
+ private:
+  const bool throws_;
 };
 
-TEST(EngineStartTest, OneThatCannotWarmUpServesAllTheSame) {
-  Engine::Lane lane;
-  lane.executors = [](int) { return std::make_unique<ThrowingExecutor>(); };
-  Engine engine({.workers = kWorkers}, std::move(lane));
-  ASSERT_TRUE(engine.status().ok());
-  std::latch answered(1);
-  std::vector<std::unique_ptr<Job>> jobs;
-  jobs.push_back(std::make_unique<Job>());
-  jobs[0]->rows = 1;
-  jobs[0]->done = [&](std::unique_ptr<Job>, const absl::Status& status) {
-    EXPECT_TRUE(status.ok()) << status;
-    answered.count_down();
-  };
-  EXPECT_TRUE(engine.Submit(0, jobs).ok());
-  answered.wait();
+TEST(EngineStartTest, OneThatCannotWarmUpFailsTheEngineAndSaysWhy) {
+  for (const bool throws : {false, true}) {
+    Engine::Lane lane;
+    lane.executors = [throws](int) { return std::make_unique<ColdExecutor>(throws); };
+    Engine engine({.workers = kWorkers}, std::move(lane));
+    EXPECT_EQ(engine.status().code(), absl::StatusCode::kInternal);
+    EXPECT_THAT(std::string(engine.status().message()), HasSubstr("cannot warm up: cold"));
+    std::vector<std::unique_ptr<Job>> jobs;
+    EXPECT_EQ(engine.Submit(0, jobs), engine.status());
+  }
 }
 
 }  // namespace
