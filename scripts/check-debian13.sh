@@ -13,7 +13,10 @@ root=${1:-}
 temporary=
 
 clean_up() {
-  if mountpoint -q "$root/proc"; then umount "$root/proc"; fi
+  local folder
+  for folder in proc sys; do
+    if mountpoint -q "$root/$folder"; then umount "$root/$folder"; fi
+  done
   if [ -n "$temporary" ]; then rm -rf "$temporary"; fi
 }
 
@@ -29,6 +32,8 @@ main() {
     make_debian_root "$root" "$suite"
   fi
   mountpoint -q "$root/proc" || mount -t proc proc "$root/proc"
+  # Without it glibc leaves an errno behind when it counts CPUs, which gRPC 1.51 may take for that of a connect in progress.
+  mountpoint -q "$root/sys" || mount -t sysfs -o ro sys "$root/sys"
 
   local model golden
   model=$("$root_dir/scripts/get-model.sh")
