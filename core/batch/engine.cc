@@ -31,8 +31,8 @@ std::vector<Queue> MakeQueues(const std::vector<Engine::Lane>& lanes, int worker
 }
 
 std::vector<double> WeightsOf(const std::vector<Engine::Lane>& lanes) {
-  std::vector<double> weights(lanes.size());
-  std::ranges::transform(lanes, weights.begin(), &Engine::Lane::weight);
+  std::vector<double> weights;
+  for (const Engine::Lane& lane : lanes) weights.push_back(lane.weight);
   return weights;
 }
 
