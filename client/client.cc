@@ -23,7 +23,7 @@ namespace {
 
 namespace health = grpc::health::v1;
 
-ServingStatus FromProto(health::HealthCheckResponse::ServingStatus status) {
+ServingStatus ReadStatus(health::HealthCheckResponse::ServingStatus status) {
   switch (status) {
     case health::HealthCheckResponse::SERVING:
       return ServingStatus::kServing;
@@ -106,7 +106,7 @@ absl::StatusOr<EncodeReply> Client::Encode(const std::vector<Input>& inputs,
   if (!status.ok()) return status;
   status = CheckCount(response.encodings_size(), inputs.size(), "encodings");
   if (!status.ok()) return status;
-  return client::FromProto(response);
+  return FromProto(response);
 }
 
 std::unique_ptr<EncodeStream> Client::OpenEncodeStream(const StreamOptions& options) const {
@@ -121,7 +121,7 @@ absl::StatusOr<SimilarityReply> Client::Similarity(const std::vector<Input>& sou
       connection_->Call(*connection_->encoder, &v1::EncoderService::Stub::Similarity,
                         ToProto(sources, targets, options), response);
   if (!status.ok()) return status;
-  auto reply = client::FromProto(response);
+  auto reply = FromProto(response);
   if (!reply.ok()) return reply.status();
   const size_t columns = targets.empty() ? sources.size() : targets.size();
   const std::vector<int64_t> shape = {static_cast<int64_t>(sources.size()),
@@ -141,7 +141,7 @@ absl::StatusOr<ClassifyReply> Client::Classify(const std::vector<Input>& inputs,
   if (status.ok())
     status = CheckCount(response.classifications_size(), inputs.size(), "classifications");
   if (!status.ok()) return status;
-  return client::FromProto(response);
+  return FromProto(response);
 }
 
 absl::StatusOr<ClassifyTokensReply> Client::ClassifyTokens(
@@ -153,7 +153,7 @@ absl::StatusOr<ClassifyTokensReply> Client::ClassifyTokens(
   if (status.ok())
     status = CheckCount(response.classifications_size(), inputs.size(), "classifications");
   if (!status.ok()) return status;
-  return client::FromProto(response);
+  return FromProto(response);
 }
 
 absl::StatusOr<RerankReply> Client::Rerank(std::string_view query,
@@ -169,7 +169,7 @@ absl::StatusOr<RerankReply> Client::Rerank(std::string_view query,
           absl::StrCat("the reply ranks document ", result.index(), " of ", documents.size()));
     }
   }
-  return client::FromProto(response);
+  return FromProto(response);
 }
 
 absl::StatusOr<FillMaskReply> Client::FillMask(const std::vector<Input>& inputs,
@@ -180,7 +180,7 @@ absl::StatusOr<FillMaskReply> Client::FillMask(const std::vector<Input>& inputs,
                         ToProto(inputs, options), response);
   if (status.ok()) status = CheckCount(response.inputs_size(), inputs.size(), "filled inputs");
   if (!status.ok()) return status;
-  return client::FromProto(response);
+  return FromProto(response);
 }
 
 absl::StatusOr<AnswerReply> Client::Answer(const std::vector<Question>& questions,
@@ -190,7 +190,7 @@ absl::StatusOr<AnswerReply> Client::Answer(const std::vector<Question>& question
                                           ToProto(questions, options), response);
   if (status.ok()) status = CheckCount(response.questions_size(), questions.size(), "questions");
   if (!status.ok()) return status;
-  return client::FromProto(response);
+  return FromProto(response);
 }
 
 absl::StatusOr<TokenizeReply> Client::Tokenize(const std::vector<Input>& inputs,
@@ -202,7 +202,7 @@ absl::StatusOr<TokenizeReply> Client::Tokenize(const std::vector<Input>& inputs,
   if (status.ok())
     status = CheckCount(response.tokenizations_size(), inputs.size(), "tokenizations");
   if (!status.ok()) return status;
-  return client::FromProto(response);
+  return FromProto(response);
 }
 
 absl::StatusOr<DetokenizeReply> Client::Detokenize(const std::vector<TokenIds>& inputs,
@@ -213,7 +213,7 @@ absl::StatusOr<DetokenizeReply> Client::Detokenize(const std::vector<TokenIds>& 
                         ToProto(inputs, options), response);
   if (status.ok()) status = CheckCount(response.texts_size(), inputs.size(), "texts");
   if (!status.ok()) return status;
-  return client::FromProto(response);
+  return FromProto(response);
 }
 
 absl::StatusOr<AttendReply> Client::Attend(const AttendRequest& request) const {
@@ -221,7 +221,7 @@ absl::StatusOr<AttendReply> Client::Attend(const AttendRequest& request) const {
   absl::Status status = connection_->Call(
       *connection_->attention, &v1::AttentionService::Stub::Attend, ToProto(request), response);
   if (!status.ok()) return status;
-  return client::FromProto(response);
+  return FromProto(response);
 }
 
 absl::StatusOr<SelfAttentionReply> Client::SelfAttention(
@@ -231,7 +231,7 @@ absl::StatusOr<SelfAttentionReply> Client::SelfAttention(
       connection_->Call(*connection_->attention, &v1::AttentionService::Stub::SelfAttention,
                         ToProto(request), response);
   if (!status.ok()) return status;
-  return client::FromProto(response);
+  return FromProto(response);
 }
 
 absl::StatusOr<std::vector<ModelInfo>> Client::ListModels() const {
@@ -240,7 +240,7 @@ absl::StatusOr<std::vector<ModelInfo>> Client::ListModels() const {
                                           v1::ListModelsRequest(), response);
   if (!status.ok()) return status;
   std::vector<ModelInfo> models;
-  for (const v1::ModelInfo& info : response.models()) models.push_back(client::FromProto(info));
+  for (const v1::ModelInfo& info : response.models()) models.push_back(FromProto(info));
   return models;
 }
 
@@ -251,7 +251,7 @@ absl::StatusOr<ModelInfo> Client::GetModel(std::string_view name) const {
   absl::Status status =
       connection_->Call(*connection_->model, &v1::ModelService::Stub::GetModel, request, response);
   if (!status.ok()) return status;
-  return client::FromProto(response.model());
+  return FromProto(response.model());
 }
 
 absl::StatusOr<ServingStatus> Client::Health(std::string_view service) const {
@@ -262,7 +262,7 @@ absl::StatusOr<ServingStatus> Client::Health(std::string_view service) const {
                                           &health::Health::Stub::Check, request, response);
   if (absl::IsNotFound(status)) return ServingStatus::kServiceUnknown;
   if (!status.ok()) return status;
-  return FromProto(response.status());
+  return ReadStatus(response.status());
 }
 
 absl::Status Client::WatchHealth(std::string_view service,
@@ -273,7 +273,7 @@ absl::Status Client::WatchHealth(std::string_view service,
   const auto reader = connection_->health_service->Watch(&context, request);
   health::HealthCheckResponse response;
   while (reader->Read(&response)) {
-    if (changed(FromProto(response.status()))) continue;
+    if (changed(ReadStatus(response.status()))) continue;
     context.TryCancel();
     reader->Finish();  // CANCELLED, by us.
     return absl::OkStatus();

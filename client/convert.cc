@@ -11,7 +11,7 @@ static_assert(static_cast<int>(Positions::kSinusoidal) == v1::POSITIONS_SINUSOID
 static_assert(static_cast<int>(Head::kVocabulary) == v1::HEAD_VOCABULARY);
 static_assert(static_cast<int>(ScoreFunction::kNone) == v1::SCORE_FUNCTION_NONE);
 
-Accuracy FromProto(const v1::Accuracy& accuracy) {
+Accuracy ReadAccuracy(const v1::Accuracy& accuracy) {
   return {.texts = accuracy.texts(),
           .cosine_mean = accuracy.cosine_mean(),
           .cosine_min = accuracy.cosine_min(),
@@ -120,7 +120,7 @@ ModelInfo FromProto(const v1::ModelInfo& info) {
                               .layers_per_request = info.limits().layers_per_request(),
                               .attention_map_scores = info.limits().attention_map_scores(),
                               .spans_per_input = info.limits().spans_per_input()}};
-  if (info.has_accuracy()) result.accuracy = FromProto(info.accuracy());
+  if (info.has_accuracy()) result.accuracy = ReadAccuracy(info.accuracy());
   for (const v1::Kernel& kernel : info.kernels()) {
     result.kernels.push_back({.layer = kernel.layer(),
                               .implementation = kernel.implementation(),

@@ -44,7 +44,7 @@ std::optional<float> LogitOf(const Proto& proto) {
   return proto.logit();
 }
 
-FilledMask FromProto(const v1::FilledMask& mask) {
+FilledMask ReadMask(const v1::FilledMask& mask) {
   FilledMask result{.token_index = mask.token_index(),
                     .begin = mask.start(),
                     .end = mask.end(),
@@ -215,7 +215,7 @@ FillMaskReply FromProto(const v1::FillMaskResponse& response) {
   auto reply = WithModel<FillMaskReply>(response);
   for (const v1::FilledInput& input : response.inputs()) {
     auto result = Begin<FilledInput>(input);
-    for (const v1::FilledMask& mask : input.masks()) result.masks.push_back(FromProto(mask));
+    for (const v1::FilledMask& mask : input.masks()) result.masks.push_back(ReadMask(mask));
     reply.inputs.push_back(std::move(result));
   }
   return reply;

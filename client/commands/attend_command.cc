@@ -18,7 +18,7 @@ struct AttendFlags {
   bool demo = false;
 };
 
-void PrintRows(std::string_view name, const Tensor& tensor, std::ostream& out) {
+void PrintTensor(std::string_view name, const Tensor& tensor, std::ostream& out) {
   if (tensor.shape.empty()) return;
   out << name << "\n";
   const size_t width = static_cast<size_t>(tensor.shape.back());
@@ -32,11 +32,11 @@ int RunDemo(const Client& client, Streams& streams) {
   const auto reply = client.Attend(request);
   if (!reply.ok()) return PrintError(reply.status(), streams.error);
   streams.out << "softmax(query key^T / sqrt(2)) value, one head\n";
-  PrintRows("query", request.query, streams.out);
-  PrintRows("key", request.key, streams.out);
-  PrintRows("value", request.value, streams.out);
-  PrintRows("weights", reply->weights, streams.out);
-  PrintRows("output", reply->output, streams.out);
+  PrintTensor("query", request.query, streams.out);
+  PrintTensor("key", request.key, streams.out);
+  PrintTensor("value", request.value, streams.out);
+  PrintTensor("weights", reply->weights, streams.out);
+  PrintTensor("output", reply->output, streams.out);
   return 0;
 }
 

@@ -15,7 +15,6 @@
 namespace attnd::client {
 namespace {
 
-using nlohmann::json;
 using Shape = std::vector<int64_t>;
 
 constexpr size_t kRankMax = 8;  // Of a Tensor.
@@ -23,7 +22,7 @@ constexpr size_t kRankMax = 8;  // Of a Tensor.
 // Reads the fields of one object; the first error is kept, and the rest are defaults.
 class FieldReader {
  public:
-  explicit FieldReader(const json& object) : object_(object) {}
+  explicit FieldReader(const nlohmann::json& object) : object_(object) {}
 
   const absl::Status& status() const { return status_; }
 
@@ -34,7 +33,7 @@ class FieldReader {
 
   std::optional<Tensor> OptionalTensor(const char* key, size_t rank) {
     Tensor tensor;
-    if (!ReadArray(key, rank, tensor.shape, [&](const json& leaf) {
+    if (!ReadArray(key, rank, tensor.shape, [&](const nlohmann::json& leaf) {
           const std::optional<float> value = Number(leaf);
           tensor.values.push_back(value.value_or(0));
           return value.has_value();
@@ -46,7 +45,7 @@ class FieldReader {
 
   std::optional<BoolTensor> OptionalBools(const char* key, size_t rank) {
     BoolTensor tensor;
-    if (!ReadArray(key, rank, tensor.shape, [&](const json& leaf) {
+    if (!ReadArray(key, rank, tensor.shape, [&](const nlohmann::json& leaf) {
           const bool number = leaf == 0 || leaf == 1;
           tensor.values.push_back(leaf == true || leaf == 1 ? 1 : 0);
           return leaf.is_boolean() || number;
@@ -64,7 +63,7 @@ class FieldReader {
 
   std::optional<int32_t> Int(const char* key) {
     if (!object_.contains(key)) return std::nullopt;
-    const json& value = object_[key];
+    const nlohmann::json& value = object_[key];
     if (!value.is_number_integer() || value > std::numeric_limits<int32_t>::max() ||
         value < std::numeric_limits<int32_t>::min()) {
       Fail(key, "is not a 32-bit integer");
@@ -91,7 +90,7 @@ class FieldReader {
   }
 
  private:
-  static std::optional<float> Number(const json& leaf) {
+  static std::optional<float> Number(const nlohmann::json& leaf) {
     if (leaf.is_number()) return leaf.get<float>();
     if (leaf == "inf") return std::numeric_limits<float>::infinity();
     if (leaf == "-inf") return -std::numeric_limits<float>::infinity();
@@ -103,7 +102,7 @@ class FieldReader {
   template <typename AddLeaf>
   bool ReadArray(const char* key, size_t rank, Shape& shape, const AddLeaf& add_leaf) {
     if (!object_.contains(key)) return false;
-    const json* inner = &object_[key];
+    const nlohmann::json* inner = &object_[key];
     while (inner->is_array() && shape.size() < kRankMax) {
       shape.push_back(static_cast<int64_t>(inner->size()));
       if (inner->empty()) break;
@@ -118,11 +117,11 @@ class FieldReader {
   }
 
   template <typename AddLeaf>
-  static bool AddLeaves(const json& value, const Shape& shape, size_t depth,
+  static bool AddLeaves(const nlohmann::json& value, const Shape& shape, size_t depth,
                         const AddLeaf& add_leaf) {
     if (depth == shape.size()) return !value.is_array() && add_leaf(value);
     if (!value.is_array() || static_cast<int64_t>(value.size()) != shape[depth]) return false;
-    for (const json& element : value) {
+    for (const nlohmann::json& element : value) {
       if (!AddLeaves(element, shape, depth + 1, add_leaf)) return false;
     }
     return true;
@@ -134,7 +133,7 @@ class FieldReader {
     }
   }
 
-  const json& object_;
+  const nlohmann::json& object_;
   absl::Status status_;
 };
 
@@ -168,7 +167,7 @@ SelfAttentionRequest ReadSelfAttention(FieldReader& fields) {
 }
 
 // JSON has no Inf and NaN; they are written as ParseAttention reads them.
-void AppendNumber(float value, std::string& out) {
+void AppendComponent(float value, std::string& out) {
   if (std::isnan(value)) {
     out += "\"nan\"";
   } else if (std::isinf(value)) {
@@ -178,31 +177,31 @@ void AppendNumber(float value, std::string& out) {
   }
 }
 
-void AppendNested(const Tensor& tensor, size_t depth, size_t& next, std::string& out) {
+void AppendRows(const Tensor& tensor, size_t depth, size_t& next, std::string& out) {
   if (depth == tensor.shape.size()) {
-    AppendNumber(tensor.values[next++], out);
+    AppendComponent(tensor.values[next++], out);
     return;
   }
   out += '[';
   for (int64_t i = 0; i < tensor.shape[depth]; ++i) {
     if (i > 0) out += ',';
-    AppendNested(tensor, depth + 1, next, out);
+    AppendRows(tensor, depth + 1, next, out);
   }
   out += ']';
 }
 
-void AppendField(const std::string& key, const Tensor& tensor, std::string& out) {
+void AppendTensor(const std::string& key, const Tensor& tensor, std::string& out) {
   if (tensor.shape.empty()) return;  // Not asked for.
   absl::StrAppend(&out, out.size() > 1 ? "," : "", "\"", key, "\":");
   size_t next = 0;
-  AppendNested(tensor, 0, next, out);
+  AppendRows(tensor, 0, next, out);
 }
 
 }  // namespace
 
 absl::StatusOr<std::variant<AttendRequest, SelfAttentionRequest>> ParseAttention(
     std::string_view text) {
-  const json object = json::parse(text, nullptr, /*allow_exceptions=*/false);
+  const nlohmann::json object = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (object.is_discarded() || !object.is_object()) {
     return absl::InvalidArgumentError("not a JSON object");
   }
@@ -219,16 +218,16 @@ absl::StatusOr<std::variant<AttendRequest, SelfAttentionRequest>> ParseAttention
 
 std::string FormatAttention(const AttendReply& reply) {
   std::string out = "{";
-  AppendField("output", reply.output, out);
-  AppendField("weights", reply.weights, out);
+  AppendTensor("output", reply.output, out);
+  AppendTensor("weights", reply.weights, out);
   return out + "}";
 }
 
 std::string FormatAttention(const SelfAttentionReply& reply) {
   std::string out = "{";
-  AppendField("output", reply.output, out);
-  AppendField("scores", reply.scores, out);
-  AppendField("weights", reply.weights, out);
+  AppendTensor("output", reply.output, out);
+  AppendTensor("scores", reply.scores, out);
+  AppendTensor("weights", reply.weights, out);
   return out + "}";
 }
 

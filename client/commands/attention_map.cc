@@ -24,7 +24,7 @@ std::vector<float> MeanOfHeads(const Tensor& weights) {
   return mean;
 }
 
-std::string DescribeHead(const TokenAttention& attention) {
+std::string DescribeChoice(const TokenAttention& attention) {
   if (attention.choice.head) return absl::StrCat("head ", *attention.choice.head);
   return absl::StrCat("mean of ", attention.heads.size(), " heads");
 }
@@ -70,14 +70,15 @@ TokenAttention WithoutSpecialTokens(const TokenAttention& attention) {
 }
 
 HeatMap ToHeatMap(const TokenAttention& attention) {
-  HeatMap map{.title = attention.model,
-              .subtitle = absl::StrCat("layer ", attention.layer, " of ",
-                                       attention.choice.layer_count, ", ", DescribeHead(attention)),
-              .row_axis = "token that attends",
-              .column_axis = "token attended to",
-              .rows = {},
-              .columns = {},
-              .values = attention.weights};
+  HeatMap map{
+      .title = attention.model,
+      .subtitle = absl::StrCat("layer ", attention.layer, " of ", attention.choice.layer_count,
+                               ", ", DescribeChoice(attention)),
+      .row_axis = "token that attends",
+      .column_axis = "token attended to",
+      .rows = {},
+      .columns = {},
+      .values = attention.weights};
   for (const Token& token : attention.tokens) {
     map.rows.push_back(
         {.text = token.text, .emphasis = token.special ? Emphasis::kMuted : Emphasis::kNormal});

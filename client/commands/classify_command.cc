@@ -42,7 +42,7 @@ void PrintLabels(const Classification& result, std::ostream& out) {
   table.Print(2, out);
 }
 
-void PrintSpans(const TokenClassification& result, std::ostream& out) {
+void PrintLabelSpans(const TokenClassification& result, std::ostream& out) {
   if (result.spans.empty()) out << "  nothing found\n";
   TextTable table({Align::kLeft, Align::kRight, Align::kLeft, Align::kLeft, Align::kLeft});
   for (const LabelSpan& labelled : result.spans) {
@@ -84,7 +84,7 @@ absl::Status ClassifyTokensOf(const ClassifyFlags& flags, const std::vector<Inpu
       continue;
     }
     PrintHeading(first + i + 1, inputs[i], result.token_count, result.truncated, out);
-    PrintSpans(result, out);
+    PrintLabelSpans(result, out);
   }
   return absl::OkStatus();
 }

@@ -48,7 +48,7 @@ RawJson LabelJson(const LabelScore& label) {
   return object.Done();
 }
 
-RawJson SpanJson(const LabelSpan& labelled) {
+RawJson LabelSpanJson(const LabelSpan& labelled) {
   return JsonObject()
       .Add("label", labelled.label)
       .Add("score", labelled.score)
@@ -99,7 +99,7 @@ std::string FormatJson(const InputLine& line, const Classification& result,
 std::string FormatJson(const InputLine& line, const TokenClassification& result,
                        const ClassifyTokensReply& reply) {
   JsonObject object = Begin(line);
-  object.Add("spans", JsonArray(result.spans, SpanJson));
+  object.Add("spans", JsonArray(result.spans, LabelSpanJson));
   return End(result, reply, object);
 }
 

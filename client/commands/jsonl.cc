@@ -13,15 +13,14 @@
 namespace attnd::client {
 namespace {
 
-using nlohmann::json;
-
-absl::StatusOr<std::vector<int32_t>> ReadIds(const json& value, const std::string& key) {
+absl::StatusOr<std::vector<int32_t>> ReadIdArray(const nlohmann::json& value,
+                                                 const std::string& key) {
   if (!value.is_array()) {
     return absl::InvalidArgumentError(absl::StrCat("\"", key, "\" is not an array of integers"));
   }
   std::vector<int32_t> ids;
   ids.reserve(value.size());
-  for (const json& element : value) {
+  for (const nlohmann::json& element : value) {
     constexpr int64_t kMin = std::numeric_limits<int32_t>::min();
     constexpr int64_t kMax = std::numeric_limits<int32_t>::max();
     const bool integer = element.is_number_integer() &&
@@ -35,19 +34,19 @@ absl::StatusOr<std::vector<int32_t>> ReadIds(const json& value, const std::strin
   return ids;
 }
 
-absl::StatusOr<Input> ReadTokenIds(const json& object) {
-  auto ids = ReadIds(object["ids"], "ids");
+absl::StatusOr<Input> ReadTokenIds(const nlohmann::json& object) {
+  auto ids = ReadIdArray(object["ids"], "ids");
   if (!ids.ok()) return ids.status();
   TokenIds token_ids{.ids = *std::move(ids), .type_ids = {}};
   if (object.contains("type_ids")) {
-    auto types = ReadIds(object["type_ids"], "type_ids");
+    auto types = ReadIdArray(object["type_ids"], "type_ids");
     if (!types.ok()) return types.status();
     token_ids.type_ids = *std::move(types);
   }
   return Input(std::move(token_ids));
 }
 
-absl::StatusOr<Input> ReadInput(const json& object) {
+absl::StatusOr<Input> ReadInput(const nlohmann::json& object) {
   const bool has_text = object.contains("text");
   const bool has_pair = object.contains("text_pair");
   if (object.contains("ids")) {
@@ -92,14 +91,14 @@ bool HasSecondText(const std::vector<Token>& tokens) {
 }  // namespace
 
 JsonlLine ParseJsonl(std::string_view line, int64_t line_number) {
-  const json object = json::parse(line, nullptr, /*allow_exceptions=*/false);
+  const nlohmann::json object = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
   JsonlLine result{.id_json = "null", .input = absl::UnknownError("")};
   if (object.is_discarded() || !object.is_object()) {
     result.input = AtLine(line_number, "not a JSON object in UTF-8");
     return result;
   }
   if (object.contains("id")) {
-    const json& id = object["id"];
+    const nlohmann::json& id = object["id"];
     if (!id.is_string() && !id.is_number() && !id.is_null()) {
       result.input = AtLine(line_number, "\"id\" is neither a string nor a number");
       return result;

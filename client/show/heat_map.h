@@ -12,6 +12,9 @@ struct HeatMapLabel {
   Emphasis emphasis = Emphasis::kNormal;
 };
 
+// Longer labels are shortened.
+inline constexpr int kLabelColumnsMax = 16;
+
 // A table of numbers to be drawn (heat_map_svg.h, heat_map_text.h): what each token takes from each
 // other.
 struct HeatMap {

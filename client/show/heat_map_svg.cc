@@ -22,7 +22,6 @@ constexpr double kMapSize = 900;        // What cells are made to fill.
 constexpr double kLabelPitchMin = 13;   // Labels that are nearer than this overlap.
 constexpr double kNumberCellMin = 34;   // Cells that have room for a number.
 constexpr double kScaleHeight = 12;
-constexpr int kLabelColumnsMax = 16;
 constexpr size_t kTooltipCellsMax = 10'000;
 
 struct Layout {

@@ -13,7 +13,6 @@ namespace {
 
 constexpr const char* kShades[] = {" ", "\u2591", "\u2592", "\u2593", "\u2588"};
 constexpr int kShadeMax = 4;
-constexpr int kLabelColumnsMax = 16;
 constexpr size_t kWideColumnsMax = 40;
 
 int ShadeOf(float value, float max) {

@@ -18,7 +18,8 @@ constexpr int64_t kGroupsMin = 4;
 // What a primitive may want of its own; checked when it is made.
 constexpr size_t kScratchpadBytesMax = 4 << 20;
 
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
+// The score of a key that takes no part.
+constexpr float kExcluded = -std::numeric_limits<float>::infinity();
 constexpr int64_t kFloatBytes = static_cast<int64_t>(sizeof(float));
 
 // Queries a call: all, unless one head's scores alone would leave the cache.
@@ -140,7 +141,7 @@ void AttentionKernels::RunTile(const Tile& tile, int64_t head, const Call& call,
     if (call.bias != nullptr || shape_.window > 0) Adjust(tile, head, call.bias, weights);
   }
   if (call.tap != nullptr && call.tap->scores != nullptr) {
-    Copy(tile, head, weights, call.tap->heads, -kInfinity, call.tap->scores);
+    Copy(tile, head, weights, call.tap->heads, kExcluded, call.tap->scores);
   }
   {
     StageTimer timer(workspace.profile(), Stage::kSoftmax);
@@ -167,8 +168,8 @@ void AttentionKernels::Adjust(const Tile& tile, int64_t head, const RelativeBias
       if (shape_.window == 0) continue;
       const int64_t first = std::max<int64_t>(0, query - shape_.window - tile.first_key);
       const int64_t end = std::min(keys, query + shape_.window + 1 - tile.first_key);
-      std::fill(row, row + first, -kInfinity);
-      std::fill(row + end, row + keys, -kInfinity);
+      std::fill(row, row + first, kExcluded);
+      std::fill(row + end, row + keys, kExcluded);
     }
   }
 }

@@ -144,7 +144,7 @@ int64_t LongestSpan(std::span<const Tokenized::Offset> offsets, int32_t tokens_m
 }
 
 // With as many answers as are asked for, each of the longest span.
-absl::Status CheckReply(const AnswerPlan& plan, const Limits& limits) {
+absl::Status CheckAnswerReply(const AnswerPlan& plan, const Limits& limits) {
   int64_t bytes = kHeadReplyBytes;
   for (const PlannedQuestion& question : plan.questions) {
     bytes +=
@@ -216,7 +216,7 @@ absl::StatusOr<AnswerPlan> PlanAnswer(const v1::AnswerRequest& request, const Se
   }
   RETURN_IF_ERROR(CheckFitsQueue(NeedOf(plan.jobs), limits, "questions",
                                  "Send fewer questions or shorter contexts"));
-  RETURN_IF_ERROR(CheckReply(plan, limits));
+  RETURN_IF_ERROR(CheckAnswerReply(plan, limits));
   return plan;
 }
 

@@ -17,7 +17,8 @@ namespace {
 // Upper bound of what a LabelScore takes on the wire besides its label.
 constexpr int64_t kLabelScoreBytes = 32;
 
-absl::Status CheckReply(const ClassifyPlan& plan, const ModelInfo& info, const Limits& limits) {
+absl::Status CheckClassifyReply(const ClassifyPlan& plan, const ModelInfo& info,
+                                const Limits& limits) {
   size_t longest = 0;
   for (const std::string& label : info.labels) longest = std::max(longest, label.size());
   const int64_t labels = plan.top_k * (kLabelScoreBytes + static_cast<int64_t>(longest));
@@ -48,7 +49,7 @@ absl::StatusOr<ClassifyPlan> PlanClassify(const v1::ClassifyRequest& request,
       static_cast<HeadPlan&>(plan),
       PlanHeadInputs(request.inputs(), InputKinds::kAll, choices, model, limits,
                      [](EncodeTask&, const std::string&) { return absl::OkStatus(); }));
-  RETURN_IF_ERROR(CheckReply(plan, model.info, limits));
+  RETURN_IF_ERROR(CheckClassifyReply(plan, model.info, limits));
   return plan;
 }
 

@@ -49,8 +49,8 @@ absl::StatusOr<std::set<std::string>> ReadIgnored(const v1::ClassifyTokensOption
 
 // With a span for each token: its text is its own bytes, which tokens of one character share, or
 // its string. Spans of several have the blanks between them as well.
-absl::Status CheckReply(const ClassifyTokensPlan& plan, const ModelInfo& info,
-                        const Limits& limits) {
+absl::Status CheckClassifyTokensReply(const ClassifyTokensPlan& plan, const ModelInfo& info,
+                                      const Limits& limits) {
   size_t longest = 0;
   for (const std::string& label : info.labels) longest = std::max(longest, label.size());
   int64_t bytes = kHeadReplyBytes;
@@ -126,7 +126,7 @@ absl::StatusOr<ClassifyTokensPlan> PlanClassifyTokens(const v1::ClassifyTokensRe
     }
     plan.bytes += static_cast<int64_t>(plan.texts.back()[0].size() + plan.texts.back()[1].size());
   }
-  RETURN_IF_ERROR(CheckReply(plan, model.info, limits));
+  RETURN_IF_ERROR(CheckClassifyTokensReply(plan, model.info, limits));
   return plan;
 }
 

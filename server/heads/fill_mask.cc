@@ -24,7 +24,8 @@ constexpr int64_t kMaskBytes = 32;
 constexpr int64_t kCandidateBytes = 24;
 
 // With the longest candidates for each mask.
-absl::Status CheckReply(const FillMaskPlan& plan, const ServedModel& model, const Limits& limits) {
+absl::Status CheckFillMaskReply(const FillMaskPlan& plan, const ServedModel& model,
+                                const Limits& limits) {
   const int64_t candidates = std::min(plan.top_k, model.info.vocabulary) * kCandidateBytes +
                              model.vocabulary_bytes.candidates.Sum(plan.top_k);
   int64_t bytes = kHeadReplyBytes;
@@ -81,7 +82,7 @@ absl::StatusOr<FillMaskPlan> PlanFillMask(const v1::FillMaskRequest& request,
   ASSIGN_OR_RETURN(static_cast<HeadPlan&>(plan),
                    PlanHeadInputs(request.inputs(), InputKinds::kWithTokens, choices, model, limits,
                                   find_masks));
-  RETURN_IF_ERROR(CheckReply(plan, model, limits));
+  RETURN_IF_ERROR(CheckFillMaskReply(plan, model, limits));
   return plan;
 }
 

@@ -33,7 +33,7 @@ absl::Status CheckDocuments(const v1::RerankRequest& request, const Limits& limi
   return CheckTextBytes(static_cast<int64_t>(bytes), limits, "documents");
 }
 
-absl::Status CheckReply(const RerankPlan& plan, const Limits& limits) {
+absl::Status CheckRerankReply(const RerankPlan& plan, const Limits& limits) {
   int64_t bytes = kHeadReplyBytes + kInputReplyBytes + plan.top_n * kRankedBytes;
   for (const std::string& document : plan.documents) bytes += static_cast<int64_t>(document.size());
   return CheckReplyBytes(bytes, limits, "documents",
@@ -72,7 +72,7 @@ absl::StatusOr<RerankPlan> PlanRerank(const v1::RerankRequest& request, const Se
   RETURN_IF_ERROR(CheckFitsQueue(
       NeedOf(plan.jobs), limits, "documents",
       "Send fewer or shorter documents, cut them with truncation and a smaller max_length"));
-  RETURN_IF_ERROR(CheckReply(plan, limits));
+  RETURN_IF_ERROR(CheckRerankReply(plan, limits));
   return plan;
 }
 

@@ -10,7 +10,7 @@
 namespace attnd {
 namespace {
 
-int64_t BytesOf(const std::vector<std::unique_ptr<Job>>& jobs) {
+int64_t BytesHeldBy(const std::vector<std::unique_ptr<Job>>& jobs) {
   uint64_t bytes = 0;
   for (const auto& job : jobs) bytes += job->bytes;
   return static_cast<int64_t>(bytes);
@@ -28,7 +28,7 @@ JobsRun::JobsRun(const ServiceContext& service, const ModelContext& model,
                  std::vector<std::unique_ptr<Job>> jobs, int64_t bytes)
     : service_(service),
       model_(model),
-      bytes_(BytesOf(jobs)),
+      bytes_(BytesHeldBy(jobs)),
       held_(service.held_bytes, bytes_ + bytes),
       waiting_(std::move(jobs)),
       places_(waiting_.size()),

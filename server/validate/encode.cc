@@ -41,8 +41,8 @@ absl::Status CheckReplySize(const EncodePlan& plan, const Limits& limits, ReplyF
 
 // All texts together, with their prompts: they are tokenized on gRPC's threads, which other calls
 // wait for.
-absl::Status CheckTextBytes(std::span<const GivenInput> inputs, const EncodeChoices& choices,
-                            const Limits& limits, std::string_view field) {
+absl::Status CheckTotalBytes(std::span<const GivenInput> inputs, const EncodeChoices& choices,
+                             const Limits& limits, std::string_view field) {
   int64_t bytes = 0;
   for (const GivenInput& given : inputs) {
     bytes += TextBytes(given.input);
@@ -70,7 +70,7 @@ absl::StatusOr<EncodePlan> PlanInputs(std::span<const GivenInput> inputs,
                                       const EncodeChoices& choices, const ServedModel& model,
                                       const Limits& limits, ReplyForm form,
                                       std::string_view field) {
-  RETURN_IF_ERROR(CheckTextBytes(inputs, choices, limits, field));
+  RETURN_IF_ERROR(CheckTotalBytes(inputs, choices, limits, field));
   EncodePlan plan;
   plan.choices = choices;
   QueueNeed need;

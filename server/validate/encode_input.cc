@@ -39,8 +39,8 @@ absl::StatusOr<CheckedInput> ReadWithPrompt(const GivenInput& given, const std::
   return read;
 }
 
-absl::StatusOr<CheckedInput> Read(const GivenInput& given, const EncodeChoices& choices,
-                                  const ServedModel& model, const Limits& limits) {
+absl::StatusOr<CheckedInput> ReadGiven(const GivenInput& given, const EncodeChoices& choices,
+                                       const ServedModel& model, const Limits& limits) {
   InputChoices reading{.tokenize = choices.tokenize, .describe_ids = choices.return_tokens};
   const v1::Input& input = given.input;
   const std::string& prompt = choices.prompt.text;
@@ -229,7 +229,7 @@ std::optional<std::vector<int32_t>> KeptTokens(const Tokenized& tokens) {
 
 absl::StatusOr<InputPlan> PlanInput(const GivenInput& given, const EncodeChoices& choices,
                                     const ServedModel& model, const Limits& limits) {
-  ASSIGN_OR_RETURN(CheckedInput read, Read(given, choices, model, limits));
+  ASSIGN_OR_RETURN(CheckedInput read, ReadGiven(given, choices, model, limits));
   InputPlan plan;
   PlannedInput& planned = plan.input;
   planned.token_count = read.rows;

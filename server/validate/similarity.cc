@@ -39,7 +39,7 @@ absl::Status CheckOptions(const v1::EncodeOptions& options) {
   return absl::OkStatus();
 }
 
-absl::Status CheckReplySize(const SimilarityPlan& plan, const Limits& limits) {
+absl::Status CheckMatrixSize(const SimilarityPlan& plan, const Limits& limits) {
   const auto cosines =
       static_cast<int64_t>(plan.sources * (plan.targets == 0 ? plan.sources : plan.targets));
   const int64_t bytes =
@@ -62,7 +62,7 @@ absl::StatusOr<SimilarityPlan> PlanSimilarity(const v1::SimilarityRequest& reque
                               .what = "sources and targets",
                               .knob = "inputs-per-request"},
                              "targets"));
-  RETURN_IF_ERROR(CheckReplySize(plan, limits));
+  RETURN_IF_ERROR(CheckMatrixSize(plan, limits));
   RETURN_IF_ERROR(CheckOptions(request.options()));
   ASSIGN_OR_RETURN(const EncodeChoices choices, ReadOptions(request.options(), model, limits));
   std::vector<GivenInput> inputs;

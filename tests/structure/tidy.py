@@ -186,8 +186,45 @@ def has_own_header(path, text):
     return any(os.path.dirname(header) == os.path.dirname(path) for header in headers)
 
 
+# Compiled each by itself (CMakeLists.txt of their folders).
+APART = re.compile(r"core/(model/families/|layers/kernels\.cc|tensor/onednn\.cc)")
+UNNAMED = re.compile(r"^namespace \{$.*?^\}  // namespace$", re.M | re.S)
+# A definition or declaration in the first column, as clang-format leaves it: a function, or a constant or type.
+NAME = re.compile(
+    r"^(?:(?!namespace|using|template|return|extern|static_assert|#)[A-Za-z][^\n;={}()]*?[ &*])(\w+)\("
+    r"|^(?:inline |static )?(?:constexpr|const) [^\n=({]*?(\w+)(?:\[\w*\])?(?: =|\{|\()"
+    r"|^(?:class|struct|union|enum class|enum|using) (?!namespace)(\w+)", re.M)
+
+
+def names(code):
+    """Yields (name, offset) of what is defined or declared in the first column of C++ code without comments."""
+    for match in NAME.finditer(code):
+        name = next(group for group in match.groups() if group)
+        yield name, match.start()
+
+
+def check_unnamed(files):
+    """The files of a folder are compiled as one: what one has in its unnamed namespace and another defines as well
+    would be an error at best, and at worst the other's overload."""
+    folders = {}
+    for path, text in files.items():
+        if path.endswith(".cc") and path.startswith(("core/", "server/", "client/")) and not APART.match(path):
+            folders.setdefault(os.path.dirname(path), {})[path] = blank(text)
+    for codes in folders.values():
+        owners = {}
+        for path, code in codes.items():
+            for name, _ in names(code):
+                owners.setdefault(name, set()).add(path)
+        for path, code in codes.items():
+            for block in UNNAMED.finditer(files[path]):
+                for name, at in names(code[block.start():block.end()]):
+                    for other in sorted(owners[name] - {path}):
+                        yield path, code.count("\n", 0, block.start() + at) + 1, f"{name} is in {other} as well"
+
+
 def check_tree(files):
     """Rules about the files together."""
+    yield from check_unnamed(files)
     included = {m.group(1).strip('<>"') for text in files.values() for m in map(INCLUDE.match, text.split("\n")) if m}
     for path in files:
         if path.endswith(".h") and path not in included:

@@ -155,6 +155,24 @@ class TidyTest(unittest.TestCase):
         self.assertEqual(findings(server__attnd_main_cc='#include "server/config.h"\n'), [])
         self.expect("nobody includes", core__base__unused_h="#pragma once\n")
 
+    def test_what_is_compiled_as_one_has_each_name_once(self):
+        def file(unnamed, named=""):
+            return f'#include "core/base/check.h"\n\nnamespace {{\n\n{unnamed}\n\n}}  // namespace\n\n{named}\n'
+
+        for what in ("int Twice(int a) { return a; }", "constexpr int kTwice[] = {1};", "struct Twice {};",
+                     "template <typename T>\nstd::vector<T>& Twice(T a) {\n  return a;\n}", "using Twice = int;"):
+            named = file("int Other() {\n  return 1;\n}", what)
+            self.expect("in core/base/b.cc as well", core__base__a_cc=file(what), core__base__b_cc=named)
+            self.assertEqual(len(findings(core__base__a_cc=file(what), core__base__b_cc=file(what))), 2)
+            self.assertEqual(findings(core__base__a_cc=file(what), core__tensor__b_cc=named.replace("base", "tensor"),
+                                      core__tensor__check_h="#pragma once\n"), [])
+        calls = file("int Once() {\n  return Twice(1);\n}")
+        self.assertEqual(findings(core__base__a_cc=file("int Twice() {\n  return 1;\n}"), core__base__b_cc=calls), [])
+        alone = file("constexpr int kTwice = 2;")
+        self.assertEqual(findings(core__layers__kernels_cc=alone.replace("base", "layers"),
+                                  core__layers__b_cc=alone.replace("base", "layers"),
+                                  core__layers__check_h="#pragma once\n"), [])
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -2,6 +2,8 @@
 
 #include <bit>
 
+#include "tests/support/bytes.h"
+
 namespace attnd::testing {
 namespace {
 
@@ -14,11 +16,6 @@ uint16_t ToF16(float value) {
   const uint32_t exponent = (bits >> 23) & 0xff;
   const uint32_t magnitude = exponent < 113 ? 0 : ((exponent - 112) << 10) | ((bits >> 13) & 0x3ff);
   return static_cast<uint16_t>(((bits >> 16) & 0x8000) | magnitude);
-}
-
-template <typename T>
-void Append(std::string& bytes, T value) {
-  bytes.append(reinterpret_cast<const char*>(&value), sizeof(value));
 }
 
 }  // namespace

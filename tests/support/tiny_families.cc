@@ -2,10 +2,10 @@
 
 #include <array>
 #include <filesystem>
-#include <fstream>
 #include <string_view>
 #include <utility>
 
+#include "tests/support/bytes.h"
 #include "tests/support/tensor_maker.h"
 
 namespace attnd::testing {
@@ -257,11 +257,6 @@ Json T5Config(const TinyModel& model) {
           {"pad_token_id", 0},
           {"relative_attention_max_distance", 24},
           {"relative_attention_num_buckets", 16}};
-}
-
-void WriteFile(const std::filesystem::path& path, std::string_view content) {
-  std::filesystem::create_directories(path.parent_path());
-  std::ofstream(path, std::ios::binary) << content;
 }
 
 TinyModel ModelOf(const TinyBert& bert) {

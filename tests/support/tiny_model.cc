@@ -1,17 +1,13 @@
 #include "tests/support/tiny_model.h"
 
 #include <filesystem>
-#include <fstream>
+
+#include "tests/support/bytes.h"
 
 namespace attnd::testing {
 namespace {
 
 using Json = nlohmann::json;
-
-template <typename T>
-void Append(std::string& bytes, T value) {
-  bytes.append(reinterpret_cast<const char*>(&value), sizeof(value));
-}
 
 std::vector<std::string> TinyVocabulary() {
   std::vector<std::string> tokens = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"};
@@ -22,11 +18,6 @@ std::vector<std::string> TinyVocabulary() {
   for (const char* word : {"the", "cat", "dog", "sat", "on", "mat", "hello", "world", "##ing"})
     tokens.push_back(word);
   return tokens;
-}
-
-void WriteFile(const std::filesystem::path& path, std::string_view content) {
-  std::filesystem::create_directories(path.parent_path());
-  std::ofstream(path, std::ios::binary) << content;
 }
 
 }  // namespace
