@@ -2,6 +2,8 @@
 add_compile_options(-Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Werror)
 # What a designated initialiser leaves out has its default value, which is the point of it.
 add_compile_options(-Wno-missing-field-initializers)
+# The same everywhere, for gcc compares it where headers are precompiled.
+add_compile_options(-pthread)
 if(CMAKE_CXX_COMPILER_ID MATCHES Clang)
   add_compile_options(-Wthread-safety)
 endif()

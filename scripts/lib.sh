@@ -5,7 +5,8 @@ jobs=${ATTND_JOBS:-$(nproc)}
 step_lines=()
 failed_steps=()
 # A second checkout, and each preset, finds what the first has compiled: paths count from the checkout.
-export CCACHE_BASEDIR=$root_dir CCACHE_NOHASHDIR=1
+# The last is what ccache asks of those who precompile headers.
+export CCACHE_BASEDIR=$root_dir CCACHE_NOHASHDIR=1 CCACHE_SLOPPINESS=pch_defines,time_macros
 
 say() { printf '%s\n' "$@"; }
 fail() { printf '%s: error: %s\n' "${0##*/}" "$*" >&2; exit 1; }
@@ -59,11 +60,11 @@ quietly() {
   rm -f "$log"
 }
 
-# configure PRESET [-DNAME=VALUE...]: quiet, unless it fails.
+# configure PRESET [-DNAME=VALUE...]: quiet, unless it fails. ATTND_CONFIGURE: more such arguments.
 configure() {
   local log status=0
   log=$(mktemp)
-  (cd "$root_dir" && cmake --preset "$@" >"$log" 2>&1) || status=$?
+  (cd "$root_dir" && cmake --preset "$@" ${ATTND_CONFIGURE:-} >"$log" 2>&1) || status=$?
   [ "$status" -eq 0 ] || cat "$log" >&2
   rm -f "$log"
   [ "$status" -eq 0 ] || fail "cmake --preset $* failed"
