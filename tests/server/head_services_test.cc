@@ -24,7 +24,6 @@ using ::testing::HasSubstr;
 using testing::HeadServer;
 using ::testing::Not;
 using testing::ReasonIn;
-using testing::Refusal;
 using testing::StubHead;
 using testing::TestServer;
 

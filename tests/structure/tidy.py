@@ -127,6 +127,10 @@ def check_cpp_habits(path, text):
         first = next((line for line in code.split("\n") if line.strip()), "")
         if first != "#pragma once":
             yield 1, "a header starts with #pragma once"
+    # clang-tidy looks for these in a file that is compiled by itself only.
+    for match in re.finditer(r"^using (?:\w+::)*(\w+);$", code, re.M):
+        if path.endswith(".cc") and len(re.findall(rf"\b{match.group(1)}\b", code)) == 1:
+            yield code.count("\n", 0, match.start()) + 1, f"nothing here uses {match.group(1)}"
     tested = path.startswith(("tests/", "bench/"))
     for number, line in enumerate(code.split("\n"), 1):
         if re.search(r"\bgetenv\b", line) and not tested and not path.startswith("server/config"):

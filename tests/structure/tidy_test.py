@@ -135,6 +135,11 @@ class TidyTest(unittest.TestCase):
         mutex = "#pragma once\nclass Mutex {\n  std::mutex m;\n};\n"
         self.assertEqual(findings(core__base__check_h=reader, core__base__mutex_h=mutex), [])
 
+    def test_a_using_declaration_is_used(self):
+        begin = '#include "core/base/check.h"\n\nusing a::b::Twice;\n'
+        self.expect("nothing here uses Twice", core__base__a_cc=begin + "// Twice\n")
+        self.assertEqual(findings(core__base__a_cc=begin + "int a = Twice(1);\n"), [])
+
     def test_tests_do_not_sleep(self):
         text = '// Goal: g. Method: m.\n#include "core/base/check.h"\nvoid F() { absl::SleepFor(a); }\n'
         self.expect("sleeps", tests__base__check_test_cc=text)
