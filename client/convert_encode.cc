@@ -77,7 +77,7 @@ absl::Status ReadMap(const v1::Tensor& proto, const AttentionMap& map, Tensor& t
   return absl::OkStatus();
 }
 
-absl::Status ReadAttention(const v1::Encoding& proto, Encoding& encoding) {
+absl::Status ReadMaps(const v1::Encoding& proto, Encoding& encoding) {
   for (const v1::AttentionMap& map : proto.attention()) {
     AttentionMap& result = encoding.attention.emplace_back();
     result.layer = map.layer();
@@ -125,7 +125,7 @@ absl::Status ReadRepresentations(const v1::Encoding& proto, Encoding& encoding) 
   for (const v1::Tensor& layer : proto.hidden_layers()) {
     status.Update(ReadMatrix(layer, "hidden layers", encoding.hidden_layers.emplace_back()));
   }
-  status.Update(ReadAttention(proto, encoding));
+  status.Update(ReadMaps(proto, encoding));
   status.Update(ReadSpans(proto, encoding));
   status.Update(ReadSparse(proto.sparse(), encoding.sparse));
   if (proto.has_multi_vectors()) {

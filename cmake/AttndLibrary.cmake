@@ -2,7 +2,7 @@
 #
 # A folder is a library (core/DESIGN.md). `foo_main.cc` and `foo_test.cc` belong to executables and are left out. The
 # files of a folder are compiled as one (ATTND_UNITY): no name in an unnamed namespace may be in two of them, which
-# tests/structure/tidy.py checks. scripts/check-debian13.sh sees them one by one, so that each includes what it uses.
+# tests/structure/tidy.py checks. scripts/nightly.sh compiles them one by one, so that each includes what it uses.
 function(attnd_library name)
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
   list(FILTER sources EXCLUDE REGEX "_(main|test)\\.cc$")
@@ -22,8 +22,8 @@ endfunction()
 # The second is what ccache asks of gcc where headers are precompiled.
 set(attnd_test_options $<$<CONFIG:Release>:-O1> $<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess>)
 
-# attnd_test_headers(NAME LIBRARY... HEADERS header...): precompiles headers that we do not change, for test programs
-# with these libraries: half the time of compiling one. They spare no include: scripts/check-debian13.sh builds without.
+# attnd_test_headers(NAME LIBRARY... HEADERS header...): precompiles headers that change seldom, for test programs with
+# these libraries: half the time of compiling one. They spare no include: scripts/nightly.sh builds without.
 function(attnd_test_headers name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "HEADERS")
   set(source ${CMAKE_CURRENT_BINARY_DIR}/${name}.cc)

@@ -30,5 +30,6 @@ endif()
 # ccache, where it is installed, unless the caller chose a launcher.
 find_program(ATTND_CCACHE ccache)
 if(ATTND_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${ATTND_CCACHE})
+  # The setting is what ccache asks of those who precompile headers.
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros ${ATTND_CCACHE})
 endif()

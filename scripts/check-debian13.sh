@@ -20,9 +20,6 @@ clean_up() {
   if [ -n "$temporary" ]; then rm -rf "$temporary"; fi
 }
 
-# Each file by itself and without precompiled headers: that it includes what it uses is seen here.
-one_by_one="-DATTND_UNITY=OFF -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON"
-
 main() {
   "$root_dir/scripts/install-deps.sh" root
   if [ -z "$root" ]; then
@@ -48,7 +45,7 @@ main() {
     mkdir -p "$root/root/shared"
     cp -r "$golden" "$root/root/shared/golden"
   fi
-  in_root "$root" bash -c "cat /etc/debian_version; cd /root/attnd && ATTND_CONFIGURE='$one_by_one' scripts/test.sh"
+  in_root "$root" bash -c 'cat /etc/debian_version; cd /root/attnd && scripts/test.sh'
 }
 
 main

@@ -70,7 +70,7 @@ control() {
   # The commands of the build itself, with the copy in place of the file and its object before the libraries.
   local commands compile link
   commands=$(ninja -C build/fuzz -t commands "${target}_fuzz")
-  compile=$(grep -F -- "-c $root_dir/$source_file" <<<"$commands")
+  compile=$(grep -F -- "-c $root_dir/$source_file" <<<"$commands") || fail "$source_file is not compiled by itself"
   compile=$(sed -E "s# -MF [^ ]+##; s# -MT [^ ]+##; s# -MD##; s# -o [^ ]+# -o $object#" <<<"$compile")
   link=$(tail -n 1 <<<"$commands" | sed -E "s# -o [^ ]+# $object -o $program#")
   (cd build/fuzz && eval "${compile/-c $root_dir\/$source_file/-c $copy}" && eval "$link")

@@ -5,8 +5,7 @@ jobs=${ATTND_JOBS:-$(nproc)}
 step_lines=()
 failed_steps=()
 # A second checkout, and each preset, finds what the first has compiled: paths count from the checkout.
-# The last is what ccache asks of those who precompile headers.
-export CCACHE_BASEDIR=$root_dir CCACHE_NOHASHDIR=1 CCACHE_SLOPPINESS=pch_defines,time_macros
+export CCACHE_BASEDIR=$root_dir CCACHE_NOHASHDIR=1
 
 say() { printf '%s\n' "$@"; }
 fail() { printf '%s: error: %s\n' "${0##*/}" "$*" >&2; exit 1; }
@@ -60,21 +59,21 @@ quietly() {
   rm -f "$log"
 }
 
-# configure PRESET [-DNAME=VALUE...]: quiet, unless it fails. ATTND_CONFIGURE: more such arguments.
+# configure PRESET [-DNAME=VALUE...]: quiet, unless it fails.
 configure() {
   local log status=0
   log=$(mktemp)
-  (cd "$root_dir" && cmake --preset "$@" ${ATTND_CONFIGURE:-} >"$log" 2>&1) || status=$?
+  (cd "$root_dir" && cmake --preset "$@" >"$log" 2>&1) || status=$?
   [ "$status" -eq 0 ] || cat "$log" >&2
   rm -f "$log"
   [ "$status" -eq 0 ] || fail "cmake --preset $* failed"
 }
 
-# build PRESET [TARGET...]: configures when that has not been done, and builds.
+# build PRESET [TARGET...]: configures when that has not been done with these presets, and builds.
 build() {
   local preset=$1 dir=$root_dir/build/$1
   shift
-  [ -f "$dir/build.ninja" ] || configure "$preset"
+  [ "$dir/build.ninja" -nt "$root_dir/CMakePresets.json" ] || configure "$preset"
   if [ -t 1 ]; then
     ninja -C "$dir" -j "$jobs" "$@"
   else

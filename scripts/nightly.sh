@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# What takes longer than .ci/run may: a soak, 10^6 comparisons for batch invariance, long fuzzing, deploy/ with a real
-# proxy and Prometheus, an emulated CPU with AVX-512, a bare Debian 13, the container image. Every step is bounded;
-# every step runs even when an earlier one failed.
+# What takes longer than .ci/run may: each file compiled by itself, a soak, 10^6 comparisons for batch invariance, long
+# fuzzing, deploy/ with a real proxy and Prometheus, an emulated CPU with AVX-512, a bare Debian 13, the container image.
+# Every step is bounded; every step runs even when an earlier one failed.
 #
 #   scripts/nightly.sh      as root
 #
@@ -20,10 +20,17 @@ bounded() { timeout --kill-after=30 "$@"; }
 # Which comparisons: those held to AVX2 say nothing new where there is nothing beyond it.
 invariance_tests() { if grep -q avx512f /proc/cpuinfo; then say '^invariance/'; else say '^invariance/native$'; fi; }
 
+# Each file by itself and without precompiled headers: that it includes what it uses is seen here.
+one_by_one() {
+  cmake --preset release -B build/one_by_one -DATTND_UNITY=OFF -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON >/dev/null
+  ninja -C build/one_by_one -j "$jobs" | tail -n 1
+}
+
 main() {
   export ATTND_MODEL ATTND_GOLDEN_DIR
   step "install packages" scripts/install-deps.sh build test bench fuzz image root
   step "build (release)" build_with_tests
+  step "each file by itself" one_by_one
   step "default model" scripts/get-model.sh
   ATTND_MODEL=$(scripts/get-model.sh) && ATTND_GOLDEN_DIR=$(find_golden) || failed_steps+=("model and golden folder")
   step "soak, $soak_seconds s" bounded $((soak_seconds + 300)) \

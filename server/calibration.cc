@@ -23,24 +23,24 @@ namespace {
 
 constexpr char kTextsFlag[] = "--calibration-texts";
 
-absl::Status Refuse(const std::string& path, const std::string& reason) {
+absl::Status RefuseTexts(const std::string& path, const std::string& reason) {
   return absl::InvalidArgumentError(StrCat(kTextsFlag, ": ", Printable(path), ": ", reason));
 }
 
 absl::StatusOr<std::string> ReadFile(const std::string& path) {
   const FileDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY));
-  if (!file.valid()) return Refuse(path, std::generic_category().message(errno));
+  if (!file.valid()) return RefuseTexts(path, std::generic_category().message(errno));
   std::string text(kCalibrationBytesMax + 1, '\0');
   size_t size = 0;
   while (size < text.size()) {
     const ssize_t got = read(file.get(), text.data() + size, text.size() - size);
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return Refuse(path, std::generic_category().message(errno));
+    if (got < 0) return RefuseTexts(path, std::generic_category().message(errno));
     if (got == 0) break;
     size += static_cast<size_t>(got);
   }
   if (size > kCalibrationBytesMax) {
-    return Refuse(path, StrCat("has more than ", kCalibrationBytesMax, " bytes, the limit"));
+    return RefuseTexts(path, StrCat("has more than ", kCalibrationBytesMax, " bytes, the limit"));
   }
   text.resize(size);
   return text;
@@ -63,17 +63,17 @@ absl::StatusOr<CalibrationTexts> CalibrationTexts::Read(const std::string& path)
   for (const absl::string_view line : absl::StrSplit(absl::StripSuffix(content, "\n"), '\n')) {
     ++number;
     if (number > kCalibrationLinesMax) {
-      return Refuse(path, StrCat("has more than ", kCalibrationLinesMax, " lines, the limit"));
+      return RefuseTexts(path, StrCat("has more than ", kCalibrationLinesMax, " lines, the limit"));
     }
     const absl::string_view text = absl::StripSuffix(line, "\r");
-    if (!IsUtf8(ToStd(text))) return Refuse(path, StrCat("line ", number, " is not UTF-8"));
+    if (!IsUtf8(ToStd(text))) return RefuseTexts(path, StrCat("line ", number, " is not UTF-8"));
     if (absl::StripAsciiWhitespace(text).empty()) continue;
     result.texts_.emplace_back(text);
     result.lines_.push_back(number);
   }
   if (result.texts_.size() < kCalibrationTextsMin) {
-    return Refuse(path, StrCat("has ", result.texts_.size(), " texts; at least ",
-                               kCalibrationTextsMin, " are wanted, one a line"));
+    return RefuseTexts(path, StrCat("has ", result.texts_.size(), " texts; at least ",
+                                    kCalibrationTextsMin, " are wanted, one a line"));
   }
   return result;
 }

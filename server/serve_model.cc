@@ -6,13 +6,13 @@
 #include "core/base/json.h"
 #include "core/base/status_macros.h"
 #include "core/base/strings.h"
+#include "core/model/model_config.h"
 #include "core/tensor/onednn.h"
 
 namespace attnd {
 namespace {
 
 constexpr char kTokenizerFile[] = "tokenizer.json";
-constexpr uint64_t kTokenizerBytesMax = 64 << 20;
 // A tokenizer_config.json repeats thousands of added tokens, and may hold a chat template.
 constexpr uint64_t kTokenizerConfigBytesMax = 8 << 20;
 constexpr char kMaskToken[] = "mask_token";

@@ -16,8 +16,8 @@ namespace {
 struct ProductShape {
   int64_t m = 0, k = 0, n = 0;
 };
-std::vector<float> Multiply(const ProductShape& shape, const std::vector<float>& a,
-                            const std::vector<float>& b) {
+std::vector<float> Product(const ProductShape& shape, const std::vector<float>& a,
+                           const std::vector<float>& b) {
   const auto dense = [](int64_t rows, int64_t columns) {
     return onednn::View3{.shape = {1, rows, columns}, .strides = {rows * columns, columns, 1}};
   };
@@ -90,17 +90,17 @@ void RunSelfAttention(SelfAttentionTask& task) {
       .key_length = heads.rows,
       .key_size = heads.size,
       .value_size = heads.size,
-      .query = SplitHeads(heads, Multiply(project, input, task.w_q)),
-      .key = SplitHeads(heads, Multiply(project, input, task.w_k)),
-      .value = SplitHeads(heads, Multiply(project, input, task.w_v)),
+      .query = SplitHeads(heads, Product(project, input, task.w_q)),
+      .key = SplitHeads(heads, Product(project, input, task.w_k)),
+      .value = SplitHeads(heads, Product(project, input, task.w_v)),
       .scale = static_cast<float>(1 / std::sqrt(static_cast<double>(heads.size))),
       .causal = task.causal,
       .return_weights = task.return_scores,
       .return_scores = task.return_scores,
   };
   RunAttend(attend);
-  task.output = Multiply({task.rows, task.inner_size, task.output_size},
-                         MergeHeads(heads, attend.output), task.w_o);
+  task.output = Product({task.rows, task.inner_size, task.output_size},
+                        MergeHeads(heads, attend.output), task.w_o);
   task.scores = std::move(attend.scores);
   task.weights = std::move(attend.weights);
 }

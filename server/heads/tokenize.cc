@@ -20,7 +20,7 @@ namespace {
 
 constexpr std::string_view kFewerInputsInReply = "Send fewer or shorter inputs.";
 
-absl::StatusOr<TokenizeOptions> ReadOptions(const v1::TokenizeOptions& options) {
+absl::StatusOr<TokenizeOptions> OptionsFrom(const v1::TokenizeOptions& options) {
   TokenizeOptions tokenize;
   tokenize.add_special_tokens = !options.has_add_special_tokens() || options.add_special_tokens();
   ASSIGN_OR_RETURN(tokenize.truncation, ReadTruncation(options.truncation()));
@@ -70,7 +70,7 @@ absl::StatusOr<Tokenizations> Tokenize(const v1::TokenizeRequest& request, const
   RETURN_IF_ERROR(CheckCan(Ability::kTokenize, model));
   RETURN_IF_ERROR(CheckNumberOfInputs(request.inputs_size(), limits, "inputs"));
   RETURN_IF_ERROR(CheckTextBytes(TextBytes(request.inputs()), limits, "inputs"));
-  ASSIGN_OR_RETURN(const TokenizeOptions options, ReadOptions(request.options()));
+  ASSIGN_OR_RETURN(const TokenizeOptions options, OptionsFrom(request.options()));
   Tokenizations result;
   WriteModel(model, *result.response.mutable_model());
   auto bytes = static_cast<int64_t>(result.response.ByteSizeLong());

@@ -9,7 +9,7 @@
 namespace attnd {
 namespace {
 
-v1::Pooling ToProto(Pooling pooling) {
+v1::Pooling PoolingToProto(Pooling pooling) {
   switch (pooling) {
     case Pooling::kCls:
       return v1::POOLING_CLS;
@@ -29,7 +29,7 @@ double Seconds(std::chrono::nanoseconds duration) {
   return std::chrono::duration<double>(duration).count();
 }
 
-v1::Head ToProto(HeadKind head) {
+v1::Head HeadToProto(HeadKind head) {
   switch (head) {
     case HeadKind::kNone:
       break;
@@ -45,7 +45,7 @@ v1::Head ToProto(HeadKind head) {
   return v1::HEAD_UNSPECIFIED;
 }
 
-v1::ScoreFunction ToProto(ScoreFunction function) {
+v1::ScoreFunction ScoreFunctionToProto(ScoreFunction function) {
   switch (function) {
     case ScoreFunction::kNone:
       return v1::SCORE_FUNCTION_NONE;
@@ -100,7 +100,7 @@ void Describe(const ModelContext& model, v1::ModelInfo& to) {
   to.set_token_types(info.token_types);
   to.set_max_length_limit(info.length_max);
   to.set_max_length_default(info.length_default);
-  to.set_pooling(ToProto(info.pooling));
+  to.set_pooling(PoolingToProto(info.pooling));
   to.set_normalize(info.normalize);
   to.set_dtype(info.dtype);
   to.set_checkpoint_dtype(info.checkpoint_dtype);
@@ -113,9 +113,10 @@ void Describe(const ModelContext& model, v1::ModelInfo& to) {
     kernel.set_reason(choice.reason);
   }
   Describe(model.limits, *to.mutable_limits());
-  to.set_head(ToProto(info.head));
+  to.set_head(HeadToProto(info.head));
   to.mutable_labels()->Assign(info.labels.begin(), info.labels.end());
-  if (info.head == HeadKind::kSequenceLabels) to.set_score_function(ToProto(info.score_function));
+  if (info.head == HeadKind::kSequenceLabels)
+    to.set_score_function(ScoreFunctionToProto(info.score_function));
   to.mutable_prompts()->insert(info.prompts.begin(), info.prompts.end());
   to.set_default_prompt_name(info.default_prompt_name);
   to.set_projection_size(info.projection);

@@ -215,7 +215,7 @@ Work WorkOf(const SelfAttentionTask& task) {
   return work;
 }
 
-int32_t BatchRows(double rows, const Work& work, const Limits& limits) {
+int32_t ChargedRows(double rows, const Work& work, const Limits& limits) {
   const double share = std::max(work.scores / static_cast<double>(limits.attention_scores),
                                 work.flops / static_cast<double>(limits.attention_flops));
   const double charge = std::max(rows, std::ceil(share * limits.batch_tokens));
@@ -271,11 +271,11 @@ uint64_t TaskBytes(const SelfAttentionTask& task) {
 
 int32_t BatchRows(const AttendTask& task, const Limits& limits) {
   const double rows = static_cast<double>(task.batch) * static_cast<double>(task.query_length);
-  return BatchRows(rows, WorkOf(task), limits);
+  return ChargedRows(rows, WorkOf(task), limits);
 }
 
 int32_t BatchRows(const SelfAttentionTask& task, const Limits& limits) {
-  return BatchRows(static_cast<double>(task.rows), WorkOf(task), limits);
+  return ChargedRows(static_cast<double>(task.rows), WorkOf(task), limits);
 }
 
 }  // namespace attnd

@@ -23,7 +23,6 @@ namespace {
 using absl::StatusCode;
 using std::chrono::milliseconds;
 using ::testing::ElementsAre;
-using ::testing::IsEmpty;
 using ::testing::UnorderedElementsAre;
 
 constexpr Clock::time_point kStart{std::chrono::hours(1)};

@@ -9,6 +9,7 @@
 #include "core/base/status_macros.h"
 #include "core/batch/attention_executor.h"
 #include "core/batch/model_executor.h"
+#include "core/model/model_config.h"
 
 namespace attnd::golden {
 namespace {
@@ -16,7 +17,6 @@ namespace {
 constexpr int32_t kBatchRowsMax = 4096;
 constexpr int kModelLane = 0;
 constexpr int kAttentionLane = 1;
-constexpr uint64_t kTokenizerBytesMax = 64 << 20;
 
 int32_t RowsOf(const Task& task) {
   if (const auto* encode = std::get_if<EncodeTask>(&task)) {

@@ -23,8 +23,8 @@ Offsets OffsetsOf(const Json& json) {
   return offsets;
 }
 
-absl::StatusOr<Tokenized> Encode(const Json& item, const Tokenizer& tokenizer,
-                                 const TokenizeOptions& options) {
+absl::StatusOr<Tokenized> EncodeItem(const Json& item, const Tokenizer& tokenizer,
+                                     const TokenizeOptions& options) {
   const std::string text = item.at("text");
   const std::string pair = item.value("text_pair", "");
   return tokenizer.Encode(
@@ -44,7 +44,7 @@ void CheckDecode(const Json& item, std::string_view field, bool skip_special_tok
 
 Tokenized CheckTokens(const Json& item, const Tokenizer& tokenizer, const TokenizeOptions& options,
                       CaseResult& result) {
-  absl::StatusOr<Tokenized> encoded = Encode(item, tokenizer, options);
+  absl::StatusOr<Tokenized> encoded = EncodeItem(item, tokenizer, options);
   result.CheckOk("encode", encoded.status());
   if (!encoded.ok()) return {};
   if (item.contains("ids")) {
@@ -98,10 +98,10 @@ void CheckPairTruncation(const Json& item, const Tokenizer& tokenizer, CaseResul
     for (const int32_t length_max : {16, 33, 64}) {
       const std::string field = StrCat(strategy, length_max);
       if (!item.contains(field)) continue;
-      const auto encoded = Encode(item, tokenizer,
-                                  {.truncation = Truncation::kRight,
-                                   .pair_truncation = truncation,
-                                   .length_max = length_max});
+      const auto encoded = EncodeItem(item, tokenizer,
+                                      {.truncation = Truncation::kRight,
+                                       .pair_truncation = truncation,
+                                       .length_max = length_max});
       if (item.at(field).is_null()) {
         result.CheckEqual(field, ReasonOf(encoded.status()), TokenizeFailure::kTooLong);
         continue;

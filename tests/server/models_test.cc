@@ -10,7 +10,6 @@
 namespace attnd {
 namespace {
 
-using ::testing::ElementsAre;
 using testing::Encode;
 using testing::Eventually;
 using ::testing::HasSubstr;

@@ -128,8 +128,8 @@ def check_cpp_habits(path, text):
         if first != "#pragma once":
             yield 1, "a header starts with #pragma once"
     # clang-tidy looks for these in a file that is compiled by itself only.
-    for match in re.finditer(r"^using (?:\w+::)*(\w+);$", code, re.M):
-        if path.endswith(".cc") and len(re.findall(rf"\b{match.group(1)}\b", code)) == 1:
+    for match in re.finditer(r"^using (?:::)?(?:\w+::)*(\w+);$", code, re.M):
+        if path.endswith(".cc") and not re.search(rf"(?<!::)\b{match.group(1)}\b", code):
             yield code.count("\n", 0, match.start()) + 1, f"nothing here uses {match.group(1)}"
     tested = path.startswith(("tests/", "bench/"))
     for number, line in enumerate(code.split("\n"), 1):
@@ -190,14 +190,17 @@ def has_own_header(path, text):
     return any(os.path.dirname(header) == os.path.dirname(path) for header in headers)
 
 
-# Compiled each by itself (CMakeLists.txt of their folders).
+# What is compiled as one, folder by folder; and which of it is compiled by itself (CMakeLists.txt of its folder).
+TOGETHER = re.compile(r"(core|server|client|tests/golden|tests/support)/.*(?<!_test)(?<!_main)\.cc$")
 APART = re.compile(r"core/(model/families/|layers/kernels\.cc|tensor/onednn\.cc)")
 UNNAMED = re.compile(r"^namespace \{$.*?^\}  // namespace$", re.M | re.S)
 # A definition or declaration in the first column, as clang-format leaves it: a function, or a constant or type.
 NAME = re.compile(
-    r"^(?:(?!namespace|using|template|return|extern|static_assert|#)[A-Za-z][^\n;={}()]*?[ &*])(\w+)\("
-    r"|^(?:inline |static )?(?:constexpr|const) [^\n=({]*?(\w+)(?:\[\w*\])?(?: =|\{|\()"
-    r"|^(?:class|struct|union|enum class|enum|using) (?!namespace)(\w+)", re.M)
+    r"^(?:(?!namespace|using|template|return|extern|static_assert|#)[A-Za-z\[][^\n;={}]*?[ &*])(\w+)\("
+    r"|^(?:inline |static )*(?:constexpr|const) [^\n=({]*?(\w+)(?:\[[^\]\n]*\])*(?: =|\{|\()"
+    r"|^(?:class|struct|union|enum class|enum) (?:\w+\([^)\n]*\) |alignas\(\w+\) )?(\w+)", re.M)
+# What may stand in the first column beside those.
+OTHER = re.compile(r"[}#]|namespace|template <|static_assert|(using|extern) |public:|private:|protected:|\)|enum :? ?")
 
 
 def names(code):
@@ -208,22 +211,29 @@ def names(code):
 
 
 def check_unnamed(files):
-    """The files of a folder are compiled as one: what one has in its unnamed namespace and another defines as well
-    would be an error at best, and at worst the other's overload."""
-    folders = {}
-    for path, text in files.items():
-        if path.endswith(".cc") and path.startswith(("core/", "server/", "client/")) and not APART.match(path):
-            folders.setdefault(os.path.dirname(path), {})[path] = blank(text)
-    for codes in folders.values():
-        owners = {}
-        for path, code in codes.items():
-            for name, _ in names(code):
-                owners.setdefault(name, set()).add(path)
-        for path, code in codes.items():
-            for block in UNNAMED.finditer(files[path]):
-                for name, at in names(code[block.start():block.end()]):
-                    for other in sorted(owners[name] - {path}):
-                        yield path, code.count("\n", 0, block.start() + at) + 1, f"{name} is in {other} as well"
+    """The files of a folder are compiled as one: what one has in its unnamed namespace and another defines as well, or
+    a header declares, would be an error at best, and at worst the other's overload. An alias has no overloads."""
+    codes = {path: blank(text) for path, text in files.items() if is_cpp(path)}
+    together = [path for path in codes if TOGETHER.match(path) and not APART.match(path)]
+    owners = {}
+    for path in [*together, *(path for path in codes if path.endswith(".h"))]:
+        for name, _ in names(codes[path]):
+            owners.setdefault(name, set()).add(path)
+    for path in together:
+        blocks = list(UNNAMED.finditer(files[path]))
+        if len(blocks) != len(re.findall(r"^namespace \{", codes[path], re.M)):
+            yield path, 1, "an unnamed namespace ends with }  // namespace"
+        for block in blocks:
+            code, begin = codes[path][block.start():block.end()], codes[path].count("\n", 0, block.start()) + 1
+            named = {code.count("\n", 0, at) for _, at in names(code)}
+            for number, line in enumerate(code.split("\n")):
+                if line[:1].strip() and number not in named and not OTHER.match(line):
+                    yield path, begin + number, f"this check cannot tell the name in: {line.strip()}"
+            for name, at in names(code):
+                for other in sorted(owners[name] - {path}):
+                    visible = other.endswith(".h") and folder_of(other) in allowed_for(path) - {"tests"}
+                    if visible or os.path.dirname(other) == os.path.dirname(path):
+                        yield path, begin + code.count("\n", 0, at), f"{name} is in {other} as well"
 
 
 def check_tree(files):

@@ -164,8 +164,13 @@ class TidyTest(unittest.TestCase):
         def file(unnamed, named=""):
             return f'#include "core/base/check.h"\n\nnamespace {{\n\n{unnamed}\n\n}}  // namespace\n\n{named}\n'
 
-        for what in ("int Twice(int a) { return a; }", "constexpr int kTwice[] = {1};", "struct Twice {};",
-                     "template <typename T>\nstd::vector<T>& Twice(T a) {\n  return a;\n}", "using Twice = int;"):
+        for what in ("int Twice(int a) { return a; }",
+                     "constexpr int kTwice[] = {1};", "struct Twice {};",
+                     "template <typename T>\nstd::vector<T>& Twice(T a) {\n  return a;\n}",
+                     "enum class Twice { kA };",
+                     "std::function<int(int)> Twice(int a) { return {}; }", "[[nodiscard]] int Twice(int a);",
+                     "constexpr int kTwice[2][2] = {};", 'class CAPABILITY("m") Twice {};',
+                     "struct alignas(64) Twice {};"):
             named = file("int Other() {\n  return 1;\n}", what)
             self.expect("in core/base/b.cc as well", core__base__a_cc=file(what), core__base__b_cc=named)
             self.assertEqual(len(findings(core__base__a_cc=file(what), core__base__b_cc=file(what))), 2)
@@ -173,6 +178,14 @@ class TidyTest(unittest.TestCase):
                                       core__tensor__check_h="#pragma once\n"), [])
         calls = file("int Once() {\n  return Twice(1);\n}")
         self.assertEqual(findings(core__base__a_cc=file("int Twice() {\n  return 1;\n}"), core__base__b_cc=calls), [])
+        self.expect("Twice is in core/base/check.h as well", core__base__a_cc=file("int Twice(float a) { return 1; }"),
+                    core__base__check_h="#pragma once\nint Twice(double a);\n")
+        self.expect("Twice is in core/base/check.h as well", core__tensor__check_h="#pragma once\n",
+                    core__tensor__a_cc=file("int Twice(float a) { return 1; }").replace("base", "tensor"),
+                    core__base__check_h="#pragma once\nint Twice(double a);\n")
+        self.expect("cannot tell the name", core__base__a_cc=file("thread_local int twice;"))
+        self.expect("an unnamed namespace ends with",
+                    core__base__a_cc=file("int Twice();").replace("  // name", " // name"))
         alone = file("constexpr int kTwice = 2;")
         self.assertEqual(findings(core__layers__kernels_cc=alone.replace("base", "layers"),
                                   core__layers__b_cc=alone.replace("base", "layers"),
