@@ -32,6 +32,8 @@ seeds=tests/fuzz/corpus/$target
 fuzz_arguments=(-timeout=1 -rss_limit_mb=2048 -max_len=4096 -seed=1 -verbosity=0 -dict="tests/fuzz/$target.dict")
 
 fuzz() {
+  # Always: what follows depends on options that a folder configured before may lack.
+  configure fuzz
   build fuzz "${target}_fuzz"
   mkdir -p "$corpus" build/fuzz/artifacts
   "build/fuzz/tests/fuzz/${target}_fuzz" "${fuzz_arguments[@]}" -runs="$runs" -print_final_stats=1 \
@@ -40,6 +42,7 @@ fuzz() {
 
 # Replays the corpus, and fails when too few of the file's lines were reached.
 coverage() {
+  configure coverage
   build coverage "${target}_fuzz"
   local program=build/coverage/tests/fuzz/${target}_fuzz profile=build/coverage/$target
   LLVM_PROFILE_FILE=$profile.profraw "$program" -runs=0 -verbosity=0 "$corpus" "$seeds"

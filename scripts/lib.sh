@@ -69,11 +69,11 @@ configure() {
   [ "$status" -eq 0 ] || fail "cmake --preset $* failed"
 }
 
-# build PRESET [TARGET...]: configures when that has not been done with these presets, and builds.
+# build PRESET [TARGET...]: configures when that has not been done, and builds.
 build() {
   local preset=$1 dir=$root_dir/build/$1
   shift
-  [ "$dir/build.ninja" -nt "$root_dir/CMakePresets.json" ] || configure "$preset"
+  [ -f "$dir/build.ninja" ] || configure "$preset"
   if [ -t 1 ]; then
     ninja -C "$dir" -j "$jobs" "$@"
   else
