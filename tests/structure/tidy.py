@@ -200,7 +200,7 @@ NAME = re.compile(
     r"|^(?:inline |static )*(?:constexpr|const) [^\n=({]*?(\w+)(?:\[[^\]\n]*\])*(?: =|\{|\()"
     r"|^(?:class|struct|union|enum class|enum) (?:\w+\([^)\n]*\) |alignas\(\w+\) )?(\w+)", re.M)
 # What may stand in the first column beside those.
-OTHER = re.compile(r"[}#]|namespace|template <|static_assert|(using|extern) |public:|private:|protected:|\)|enum :? ?")
+OTHER = re.compile(r"[}#]|namespace|template <|static_assert|(using|extern) ")
 
 
 def names(code):

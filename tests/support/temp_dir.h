@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "gtest/gtest.h"
+#include "tests/support/bytes.h"
 
 namespace attnd::testing {
 
@@ -31,8 +32,7 @@ class TempDir {
 
   // Writes a file, and the folders above it.
   void Write(std::string_view name, std::string_view content) const {
-    std::filesystem::create_directories((path_ / name).parent_path());
-    std::ofstream(path_ / name, std::ios::binary) << content;
+    WriteFile(path_ / name, content);
   }
   std::string Read(std::string_view name) const {
     std::ostringstream content;
