@@ -47,7 +47,8 @@ Engine::Options EngineOptions(const Config& config, Metrics& metrics, spdlog::lo
   options.workers = config.workers;
   options.on_batch = [&metrics, &log](const BatchReport& report) {
     metrics.of_lane(report.lane).RecordBatch(report);
-    if (!report.status.ok()) log.error("a batch failed: {}", std::string(report.status.message()));
+    if (report.status.ok() || absl::IsCancelled(report.status)) return;
+    log.error("a batch failed: {}", std::string(report.status.message()));
   };
   return options;
 }
@@ -59,6 +60,7 @@ Engine::Lane MakeLane(const Config& config, const Limits& limits) {
   lane.queue.rows_max = limits.queue_tokens;
   lane.queue.jobs_max = limits.queue_requests;
   lane.queue.bytes_max = limits.queue_bytes;
+  lane.queue.wait_max = std::chrono::duration_cast<Clock::duration>(limits.queue_wait);
   return lane;
 }
 
@@ -71,6 +73,7 @@ std::vector<Engine::Lane> MakeLanes(const Config& config, std::vector<ModelEntry
     lanes.back().executors = std::move(entry.executors);
   }
   lanes.push_back(MakeLane(config, config.limits));
+  lanes.back().row_a_pair = 0;  // Its rows are what operations cost.
   lanes.back().executors = [](int) { return std::make_unique<AttentionExecutor>(); };
   return lanes;
 }
@@ -127,12 +130,17 @@ struct Server::Parts {
 
   int attention_lane() const { return static_cast<int>(models.size()); }
 
+  ScrapedMetrics::Queue QueueOf(const std::string& model, int lane) const {
+    return {.model = model,
+            .depth = engine.depth(lane),
+            .expected_seconds = engine.expected_seconds(lane)};
+  }
   std::vector<ScrapedMetrics::Queue> Queues() const {
     std::vector<ScrapedMetrics::Queue> queues;
     for (const ModelContext& model : models) {
-      queues.push_back({.model = model.served.name, .depth = engine.depth(model.lane)});
+      queues.push_back(QueueOf(model.served.name, model.lane));
     }
-    queues.push_back({.model = "", .depth = engine.depth(attention_lane())});
+    queues.push_back(QueueOf("", attention_lane()));
     return queues;
   }
 

@@ -3,6 +3,8 @@
 #include <atomic>
 #include <cstdint>
 #include <exception>
+#include <functional>
+#include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/functional/function_ref.h"
@@ -29,6 +31,10 @@ class Crew {
   // the first For of several parts cuts them for those.
   void Open(int expected);
   void Close();
+  // For the lead, between Open and Close and without them: whether nobody waits for its batch any
+  // more, by what AskWith was given last; else false.
+  bool abandoned() const { return ask_ && ask_(); }
+  void AskWith(std::function<bool()> ask) { ask_ = std::move(ask); }
   // How many members there are at this moment, or will be at any; the lead is one. A hint, for what
   // is to be cut into parts.
   int size() const;
@@ -61,6 +67,7 @@ class Crew {
   const int lead_;
   // The lead's.
   bool open_ = false;
+  std::function<bool()> ask_;
   int expected_ = 0;
   uint64_t phase_ = 0;
 

@@ -7,6 +7,7 @@
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
+#include "core/batch/cost_model.h"
 #include "core/batch/job.h"
 #include "core/batch/limits.h"
 
@@ -23,6 +24,9 @@ class Engine {
     // Of the workers' time, while several lanes have work: a lane of weight 2 gets twice what one
     // of weight 1 does (FairShare). Above 0.
     double weight = 1;
+    // What attention costs beside the other layers, until it is learned (CostModel). 0: rows say
+    // all.
+    double row_a_pair = CostModel::kRowAPair;
     // Called once for each worker, on its thread.
     ExecutorFactory executors;
   };
@@ -67,6 +71,8 @@ class Engine {
 
   // Of what waits, not of what runs.
   QueueDepth depth(int lane) const;
+  // How long what waits would keep all workers busy, as expected.
+  double expected_seconds(int lane) const;
 
  private:
   class Impl;

@@ -12,8 +12,8 @@ namespace attnd {
 // first. Time that a queue does not use is not saved up: one that had nothing to do begins where
 // the others are. Pure: no clock, no lock, no thread.
 //
-// A batch is charged when it begins, by what a row has cost before, so that two workers do not both
-// serve the queue that was behind; when it ends, by the seconds that it took.
+// A batch is charged when it begins, by what it is expected to take, so that two workers do not
+// both serve the queue that was behind; when it ends, by the seconds that it took.
 class FairShare {
  public:
   // One weight > 0 for each queue.
@@ -24,10 +24,10 @@ class FairShare {
 
   // The queue has a job again, after it had none.
   void Arrive(int queue);
-  // A batch of `rows` begins. The seconds charged for it, to be given to End.
-  double Begin(int queue, int32_t rows);
-  // That batch took `seconds`.
-  void End(int queue, int32_t rows, double charged, double seconds);
+  // A batch begins that is expected to take `seconds`, which it is charged.
+  void Begin(int queue, double seconds);
+  // A batch that was charged `charged` took `seconds`.
+  void End(int queue, double charged, double seconds);
   // Another worker has spent `seconds` on a batch of the queue.
   void Help(int queue, double seconds);
 
@@ -36,9 +36,7 @@ class FairShare {
     double weight = 1;
     double virtual_time = 0;  // Seconds served and charged, by weight.
     double open = 0;          // Seconds charged for batches that have not ended.
-    // Of late: what rows have cost. Both decay, so that a few rows that were dear say little.
-    double seconds = 0, rows = 0;
-    int64_t turn = 0;  // When it was served last.
+    int64_t turn = 0;         // When it was served last.
 
     // Without what is only an estimate.
     double settled() const { return virtual_time - open / weight; }

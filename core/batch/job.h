@@ -24,6 +24,10 @@ using Clock = std::chrono::steady_clock;
 // What a job computes. monostate is for tests of the queue, which run no model.
 using Task = std::variant<std::monostate, EncodeTask, AttendTask, SelfAttentionTask>;
 
+// Of a job in its lane: all that is more urgent goes first. Jobs of one priority go by caller, then
+// by deadline.
+enum class Priority : uint8_t { kHigh, kNormal, kLow };
+
 struct JobTimings {
   Clock::time_point submitted{};
   Clock::time_point started{};   // Of the first step.
@@ -48,6 +52,9 @@ struct Job {
   int32_t steps = 1;   // Steps still to run. An encoder job has one; a generation would have n.
   uint64_t bytes = 0;  // Of input and output that waiting in the queue keeps alive.
   Clock::time_point deadline = Clock::time_point::max();
+  Priority priority = Priority::kNormal;
+  // Who it is for: callers that wait for the same lane take turns. 0: whoever nobody knows.
+  int32_t caller = 0;
   // Set by the call that owns the job when its client goes away. Shared, because the call may end
   // before the job leaves the queue. Null: cannot be cancelled.
   std::shared_ptr<const std::atomic<bool>> cancelled;
@@ -67,8 +74,9 @@ class Executor {
  public:
   virtual ~Executor() = default;
   // Runs one step of each job, alone or with `crew`, whose members are the numbers of workers. An
-  // error, or an exception, fails all of them with kInternal. May set Job::steps to 1 to end a job
-  // early: the engine counts down after the step.
+  // error, or an exception, fails all of them with kInternal; but for kCancelled, when the crew has
+  // said that the batch is abandoned. May set Job::steps to 1 to end a job early: the engine counts
+  // down after the step.
   virtual absl::Status Step(std::span<Job* const> batch, Crew& crew) = 0;
   // Called once, before any Step, while other workers do the same or make their executors: does
   // what makes the first step slow. An error, or an exception, fails the engine.

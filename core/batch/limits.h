@@ -23,7 +23,13 @@ struct QueueLimits {
   int64_t rows_max = 16'384;
   int64_t jobs_max = 256;
   int64_t bytes_max = 64 << 20;
+  // How long what waits before a job may keep the workers busy, as expected.
+  Clock::duration wait_max = Clock::duration::max();
 };
+
+// The payload of a Status by which a queue refuses a job for the time that it would wait; without
+// it, kResourceExhausted is for another bound.
+inline constexpr char kWaitTooLong[] = "attnd/wait-too-long";
 
 struct QueueDepth {
   int64_t rows = 0, jobs = 0, bytes = 0;

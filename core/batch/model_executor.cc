@@ -23,6 +23,7 @@ class ModelTeam : public Team {
       part(index, *workspaces_[static_cast<size_t>(member)]);
     });
   }
+  bool abandoned() const override { return crew_.abandoned(); }
 
  private:
   Crew& crew_;

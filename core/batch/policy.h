@@ -31,12 +31,12 @@ struct Decision {
 // What an idle worker does next. Pure: no clock, no lock, no thread, so that every corner of the
 // batching policy is a three-line test; only `decision` is written, whose capacity is reused.
 // `queue` is in the order in which jobs are to run: those in progress first, then the new ones as
-// they were submitted. `workers_idle` counts the asking one.
+// Queue ranks them. `workers_idle` counts the asking one.
 //
 // - A job that is cancelled, or whose deadline is not after `now`, is dropped wherever it stands.
 // It never runs.
-// - What runs is a prefix of the other jobs. Nobody overtakes, so a long job cannot be starved by
-// short ones behind it;
+// - What runs is a prefix of the other jobs. Nobody overtakes in it, so a long job cannot be
+// starved by short ones behind it;
 //   the price is that a batch leaves with room that a later job would have fitted in.
 // - The batch is within rows_max and sequences_max. The first job always fits, so the queue always
 // moves.

@@ -1,36 +1,24 @@
 #include "core/batch/queue.h"
 
 #include <algorithm>
-#include <atomic>
-#include <string_view>
-#include <unordered_set>
+#include <chrono>
+#include <numeric>
+#include <tuple>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "core/base/check.h"
 #include "core/base/status_macros.h"
+#include "core/batch/job_state.h"
 
 namespace attnd {
 namespace {
 
-bool IsCancelled(const Job& job) {
-  return job.cancelled != nullptr && job.cancelled->load(std::memory_order_acquire);
-}
-
-absl::Status Cancelled() { return absl::CancelledError("the call was cancelled"); }
 absl::Status Expired() { return absl::DeadlineExceededError("the deadline passed in the queue"); }
-absl::Status ShutDown() { return absl::UnavailableError("the server is shutting down"); }
 
 // Why the job is not to be run at `now`; OK if it is.
 absl::Status Death(const Job& job, Clock::time_point now) {
   if (IsCancelled(job)) return Cancelled();
   return job.deadline <= now ? Expired() : absl::OkStatus();
-}
-
-Clock::time_point EarliestDeadline(std::span<const std::unique_ptr<Job>> jobs) {
-  Clock::time_point earliest = Clock::time_point::max();
-  for (const auto& job : jobs) earliest = std::min(earliest, job->deadline);
-  return earliest;
 }
 
 void CopyResults(const Task& from, Task& to) {
@@ -39,27 +27,10 @@ void CopyResults(const Task& from, Task& to) {
   for (const auto member : kEncodeOutputs) std::get<EncodeTask>(to).*member = computed->*member;
 }
 
-absl::Status CheckJob(const Job& job, const BatchLimits& limits, Clock::time_point now) {
-  CHECK_THAT(job.done != nullptr && job.steps > 0 && job.rows > 0);
-  CHECK_THAT(job.key.empty() || job.steps == 1);
-  if (job.rows > limits.rows_max) {
-    return absl::InvalidArgumentError(absl::StrCat("an input has ", job.rows,
-                                                   " rows; a batch holds at most ", limits.rows_max,
-                                                   " (batch rows_max)"));
-  }
-  if (IsCancelled(job)) return Cancelled();
-  if (job.deadline <= now) {
-    return absl::DeadlineExceededError("the deadline had passed when the call was submitted");
-  }
-  return absl::OkStatus();
-}
-
-absl::Status CheckBound(const char* what, int64_t held, int64_t more, int64_t max) {
-  // As a difference, since the sum could overflow.
-  if (more <= max - held) return absl::OkStatus();
-  return absl::ResourceExhaustedError(absl::StrCat("the queue holds ", held, " of at most ", max,
-                                                   " ", what, " (queue ", what, "_max); ", more,
-                                                   " more do not fit"));
+// What a turn costs its caller, in rows. Not in seconds, which a lane gets to know only later.
+double TurnCost(const Job& job) {
+  const Work work = WorkOf(job);
+  return work.rows + CostModel::kRowAPair * work.pairs;
 }
 
 }  // namespace
@@ -73,8 +44,9 @@ void CallDone(std::vector<Finished>& finished) {
   finished.clear();
 }
 
-Queue::Queue(const BatchLimits& batch, const QueueLimits& limits, DecideFunction decide)
-    : batch_limits_(batch), limits_(limits), decide_(decide) {
+Queue::Queue(const BatchLimits& batch, const QueueLimits& limits, DecideFunction decide,
+             double row_a_pair)
+    : batch_limits_(batch), limits_(limits), decide_(decide), cost_(row_a_pair) {
   CHECK_THAT(batch.rows_max > 0 && batch.sequences_max > 0);
 }
 
@@ -82,39 +54,43 @@ bool Queue::HasLeader(const Job& job) const {
   return !job.key.empty() && leaders_.find(job.key) != leaders_.end();
 }
 
-absl::Status Queue::Check(std::span<const std::unique_ptr<Job>> jobs, Clock::time_point now) const {
-  if (closed_) return ShutDown();
-  QueueDepth more;
-  std::unordered_set<std::string_view> keys;
-  for (const std::unique_ptr<Job>& job : jobs) {
-    RETURN_IF_ERROR(CheckJob(*job, batch_limits_, now));
-    // No single job is larger than the bound, so the sum stays far from overflow.
-    RETURN_IF_ERROR(CheckBound("bytes", depth_.bytes + more.bytes,
-                               static_cast<int64_t>(std::min<uint64_t>(job->bytes, INT64_MAX)),
-                               limits_.bytes_max));
-    const bool leads = job->key.empty() || (keys.insert(job->key).second && !HasLeader(*job));
-    if (leads) more.rows += job->rows;
-    more.jobs += 1;
-    more.bytes += static_cast<int64_t>(job->bytes);
-  }
-  RETURN_IF_ERROR(CheckBound("jobs", depth_.jobs, more.jobs, limits_.jobs_max));
-  return CheckBound("rows", depth_.rows, more.rows, limits_.rows_max);
+bool Queue::GoesBefore(const Job& job, const Job& other) {
+  return std::tie(job.priority, job.deadline) < std::tie(other.priority, other.deadline);
 }
 
-absl::Status Queue::Submit(std::vector<std::unique_ptr<Job>>& jobs, Clock::time_point now) {
-  RETURN_IF_ERROR(Check(jobs, now));
+absl::Status Queue::Submit(std::vector<std::unique_ptr<Job>>& jobs, Clock::time_point now,
+                           const Outlook& outlook) {
+  RETURN_IF_ERROR(Check(jobs, now, outlook));
   for (std::unique_ptr<Job>& job : jobs) {
     job->timings.submitted = now;
     if (HasLeader(*job)) {
-      CountSharer(*job, +1);
-      leaders_[job->key]->sharers.push_back(std::move(job));
+      Share(std::move(job));
       continue;
     }
     if (!job->key.empty()) leaders_[job->key] = job.get();
-    Push(std::move(job), waiting_.size());
+    Push(std::move(job));
   }
   jobs.clear();
   return absl::OkStatus();
+}
+
+void Queue::Share(std::unique_ptr<Job> job) {
+  Job* leader = leaders_[job->key];
+  const auto place = std::find_if(waiting_.begin(), waiting_.end(),
+                                  [&](const auto& other) { return other.get() == leader; });
+  if (place == waiting_.end() || !GoesBefore(*job, *leader)) {  // It runs, or goes first.
+    CountSharer(*job, +1);
+    leader->sharers.push_back(std::move(job));
+    return;
+  }
+  std::unique_ptr<Job> earlier = std::move(*place);
+  waiting_.erase(place);
+  Count(*earlier, -1);
+  CountSharer(*earlier, +1);
+  job->sharers = std::exchange(earlier->sharers, {});
+  job->sharers.push_back(std::move(earlier));
+  leaders_[job->key] = job.get();
+  Push(std::move(job));
 }
 
 void Queue::ReapSharers(Clock::time_point now, std::vector<Finished>& finished) {
@@ -131,18 +107,26 @@ void Queue::ReapSharers(Clock::time_point now, std::vector<Finished>& finished) 
   }
 }
 
-void Queue::Inherit(std::unique_ptr<Job>& leader, const absl::Status& death,
-                    std::vector<Finished>& finished) {
-  std::unique_ptr<Job> heir = std::move(leader->sharers.front());
-  leader->sharers.erase(leader->sharers.begin());
-  heir->sharers = std::move(leader->sharers);
-  leader->sharers.clear();
+std::unique_ptr<Job> Queue::TakeHeir(Job& leader) {
+  const auto first =
+      std::min_element(leader.sharers.begin(), leader.sharers.end(),
+                       [](const auto& one, const auto& other) { return GoesBefore(*one, *other); });
+  std::unique_ptr<Job> heir = std::move(*first);
+  leader.sharers.erase(first);
+  heir->sharers = std::exchange(leader.sharers, {});
   leaders_[heir->key] = heir.get();
   CountSharer(*heir, -1);
+  return heir;
+}
+
+void Queue::Inherit(std::unique_ptr<Job>& leader, const absl::Status& death,
+                    std::vector<Finished>& finished) {
+  std::unique_ptr<Job> heir = TakeHeir(*leader);
   Count(*leader, -1);
   Count(*heir, +1);
   finished.push_back({std::move(leader), death});
   leader = std::move(heir);
+  sorted_ = false;
 }
 
 void Queue::Drop(std::unique_ptr<Job> job, const absl::Status& why,
@@ -188,29 +172,23 @@ Clock::time_point Queue::Take(Clock::time_point now, int workers_idle, Batch& ba
                               std::vector<Finished>& finished) {
   CHECK_THAT(batch.jobs.empty());
   ReapSharers(now, finished);
-  view_.clear();
-  for (size_t i = 0; i < waiting_.size(); ++i) {
-    absl::Status death = Death(*waiting_[i], now);
-    if (!death.ok() && !waiting_[i]->sharers.empty()) {
-      Inherit(waiting_[i], death, finished);
-      death = absl::OkStatus();  // It was not a moment ago.
-    }
-    const Job& job = *waiting_[i];
-    view_.push_back({.rows = job.rows,
-                     .continuing = i < continuing_,
-                     .cancelled = absl::IsCancelled(death),
-                     .deadline = job.deadline,
-                     .sharers_deadline = EarliestDeadline(job.sharers),
-                     .queued_at = job.timings.submitted});
+  for (std::unique_ptr<Job>& job : waiting_) {
+    const absl::Status death = Death(*job, now);
+    if (!death.ok() && !job->sharers.empty()) Inherit(job, death, finished);
   }
+  Arrange();
   BatchLimits limits = batch_limits_;
   if (closed_) limits.delay_max = {};  // Nobody else will come.
   decide_(view_, now, limits, workers_idle, decision_);
   CHECK_THAT(decision_.verdicts.size() == waiting_.size());
+  verdicts_.resize(waiting_.size());
+  for (size_t i = 0; i < order_.size(); ++i) verdicts_[order_[i]] = decision_.verdicts[i];
 
+  batch.started = now;
+  batch.work = {};
   Sweep([&](size_t i) {
-    if (decision_.verdicts[i] == Verdict::kWait) return;
-    Leave(decision_.verdicts[i], std::move(waiting_[i]), now, batch, finished);
+    if (verdicts_[i] == Verdict::kWait) return;
+    Leave(verdicts_[i], std::move(waiting_[i]), now, batch, finished);
   });
   for (const std::unique_ptr<Job>& job : batch.jobs) {
     job->timings.batch_rows = batch.rows;
@@ -219,13 +197,45 @@ Clock::time_point Queue::Take(Clock::time_point now, int workers_idle, Batch& ba
   return decision_.wake;
 }
 
+void Queue::Arrange() {
+  const auto fresh = waiting_.begin() + static_cast<std::ptrdiff_t>(continuing_);
+  if (!std::exchange(sorted_, true)) {
+    std::stable_sort(fresh, waiting_.end(),
+                     [](const auto& one, const auto& other) { return GoesBefore(*one, *other); });
+  }
+  order_.resize(turns_.several() ? continuing_ : waiting_.size());
+  std::iota(order_.begin(), order_.end(), size_t{0});
+  turns_.BeginOrder();
+  while (order_.size() < waiting_.size()) {  // Class by class.
+    const size_t first = order_.size();
+    const Priority priority = waiting_[first]->priority;
+    line_.clear();
+    for (size_t i = first; i < waiting_.size() && waiting_[i]->priority == priority; ++i) {
+      line_.push_back({.caller = waiting_[i]->caller, .cost = TurnCost(*waiting_[i])});
+    }
+    turns_.Order(line_, first, order_);
+  }
+  view_.clear();
+  for (const size_t i : order_) {
+    const Job& job = *waiting_[i];
+    view_.push_back({.rows = job.rows,
+                     .continuing = i < continuing_,
+                     .cancelled = IsCancelled(job),
+                     .deadline = job.deadline,
+                     .sharers_deadline = EarliestDeadline(job.sharers),
+                     .queued_at = job.timings.submitted});
+  }
+}
+
 void Queue::Leave(Verdict verdict, std::unique_ptr<Job> job, Clock::time_point now, Batch& batch,
                   std::vector<Finished>& finished) {
   switch (verdict) {
     case Verdict::kRun:
       Count(*job, -1);
       if (job->timings.started == Clock::time_point{}) job->timings.started = now;
+      turns_.Charge(job->caller, TurnCost(*job));
       batch.rows += job->rows;
+      batch.work += WorkOf(*job);
       batch.jobs.push_back(std::move(job));
       return;
     case Verdict::kCancelled:
@@ -240,9 +250,14 @@ void Queue::Leave(Verdict verdict, std::unique_ptr<Job> job, Clock::time_point n
 
 void Queue::Complete(const absl::Status& step, Clock::time_point now, Batch& batch,
                      std::vector<Finished>& finished) {
+  if (step.ok() && batch.work.rows > 0) {
+    cost_.Learn(batch.work, std::chrono::duration<double>(now - batch.started).count());
+  }
   for (std::unique_ptr<Job>& job : batch.jobs) {
     job->timings.finished = now;
-    if (!step.ok()) {
+    if (absl::IsCancelled(step)) {
+      EndAbandoned(std::move(job), now, finished);
+    } else if (!step.ok()) {
       // The reason goes to the operator (BatchReport), not to whoever shared the batch.
       const absl::Status failed = absl::InternalError("the computation failed");
       FinishSharers(*job, failed, finished);
@@ -254,12 +269,32 @@ void Queue::Complete(const absl::Status& step, Clock::time_point now, Batch& bat
       finished.push_back({std::move(job), ShutDown()});
     } else {
       CHECK_THAT(job->rows > 0 && job->rows <= batch_limits_.rows_max);
-      Push(std::move(job), continuing_);
-      ++continuing_;
+      Count(*job, +1);
+      waiting_.insert(waiting_.begin() + static_cast<std::ptrdiff_t>(continuing_++),
+                      std::move(job));
     }
   }
   batch.jobs.clear();
   batch.rows = 0;
+}
+
+bool Queue::IsAbandoned(const Batch& batch, Clock::time_point now) const {
+  const auto is_dead = [now](const auto& job) { return !Death(*job, now).ok(); };
+  return std::all_of(batch.jobs.begin(), batch.jobs.end(), [&](const auto& job) {
+    return is_dead(job) && std::all_of(job->sharers.begin(), job->sharers.end(), is_dead);
+  });
+}
+
+void Queue::EndAbandoned(std::unique_ptr<Job> job, Clock::time_point now,
+                         std::vector<Finished>& finished) {
+  const absl::Status death = Death(*job, now);
+  CHECK_THAT(!death.ok());  // Else the executor has given up what somebody waits for.
+  if (job->sharers.empty()) {
+    FinishSharers(*job, death, finished);  // Its key.
+  } else {
+    Push(TakeHeir(*job));
+  }
+  finished.push_back({std::move(job), death});
 }
 
 void Queue::ReapCancelled(std::vector<Finished>& finished) {
@@ -285,13 +320,23 @@ void Queue::Abandon(std::vector<Finished>& finished) {
   continuing_ = 0;
 }
 
-void Queue::Push(std::unique_ptr<Job> job, size_t position) {
+void Queue::Push(std::unique_ptr<Job> job) {
   Count(*job, +1);
-  waiting_.insert(waiting_.begin() + static_cast<std::ptrdiff_t>(position), std::move(job));
+  const auto place = std::upper_bound(
+      waiting_.begin() + static_cast<std::ptrdiff_t>(continuing_), waiting_.end(), job,
+      [](const auto& one, const auto& other) { return GoesBefore(*one, *other); });
+  waiting_.insert(place, std::move(job));
 }
 
 void Queue::Count(const Job& job, int sign) {
   depth_.rows += sign * job.rows;
+  if (sign > 0) {
+    work_ += WorkOf(job);
+    turns_.Come(job.caller);
+  } else {
+    work_ -= WorkOf(job);
+    turns_.Go(job.caller);
+  }
   depth_.jobs += sign;
   depth_.bytes += sign * static_cast<int64_t>(job.bytes);
 }

@@ -15,9 +15,8 @@ namespace attnd {
 struct Worker {
   int index = 0;
   std::vector<std::unique_ptr<Executor>> executors;  // By lane.
-  // Of the batch: its lane, what it was charged (FairShare), and whether others may help.
+  // Of the batch: its lane, and whether others may help.
   int lane = 0;
-  double charged = 0;
   bool split = false;
   Batch batch;
   std::vector<Job*> step;

@@ -109,6 +109,7 @@ absl::Status Encoder::Run(std::span<EncodeTask* const> tasks, Scratch& scratch, 
       if (i + 1 < layers) ProjectRows(i + 1, pass, begin, end, workspace);
     });
     TakeHidden(tasks, batch, i + 1, pass.x);
+    if (team.abandoned()) return absl::CancelledError("nobody waits for the batch any more");
   }
   StageTimer timer(scratch.workspace_.profile(), Stage::kTake);
   TakeOutputs(tasks, scratch, pass.x);

@@ -78,7 +78,8 @@ class Encoder {
 
   // Runs the tasks as one packed batch and fills their outputs, which have their sizes. A task's
   // answer is the same, bit for bit, whoever shares the batch. kResourceExhausted if oneDNN cannot
-  // make a kernel for a new length.
+  // make a kernel for a new length; kCancelled, with outputs in any state, if the team says between
+  // two layers that the batch is abandoned.
   absl::Status Run(std::span<EncodeTask* const> tasks, Scratch& scratch) const;
   // The same, by a team. Its members' workspaces are those of Scratches of this encoder. No bit
   // depends on who computes what.

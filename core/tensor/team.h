@@ -19,6 +19,8 @@ class Team {
   // workspace; returns when all calls have. What a part writes, no other may read or write. Parts
   // do not call For. In which order and on which member, chance decides.
   virtual void For(int64_t count, Part part) = 0;
+  // Whether nobody waits for the batch any more. Asked between layers, by the caller.
+  virtual bool abandoned() const { return false; }
 };
 
 // The caller, and nobody else.

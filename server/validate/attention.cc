@@ -20,7 +20,7 @@ constexpr double kReplyBytes = 256;
 
 // What a call would cost. Doubles, because products of a caller's dimensions pass 64 bits, and the
 // comparison with a limit needs no exact value.
-struct Work {
+struct Operations {
   double scores = 0;
   double flops = 0;
   double reply_floats = 0;
@@ -30,7 +30,7 @@ struct Work {
 std::string Number(double value) { return absl::StrFormat("%.0f", value); }
 
 // `field` is to blame for the work, `reply_field` for a large reply.
-absl::Status CheckWork(const Work& work, const Limits& limits, std::string_view field,
+absl::Status CheckWork(const Operations& work, const Limits& limits, std::string_view field,
                        std::string_view reply_field) {
   const auto check = [](v1::ErrorReason reason, std::string_view blamed, double value,
                         int64_t limit, std::string_view what, std::string_view knob) {
@@ -81,10 +81,10 @@ absl::Status ReadShapes(const v1::AttendRequest& request, AttendTask& task) {
                     "value");
 }
 
-Work WorkOf(const AttendTask& task) {
+Operations OperationsOf(const AttendTask& task) {
   const double rows = static_cast<double>(task.batch) * static_cast<double>(task.query_heads) *
                       static_cast<double>(task.query_length);
-  Work work;
+  Operations work;
   work.scores = rows * static_cast<double>(task.key_length);
   work.flops = 2 * work.scores * static_cast<double>(task.key_size + task.value_size);
   work.reply_floats =
@@ -202,12 +202,12 @@ absl::Status ReadChoices(const v1::SelfAttentionRequest& request, SelfAttentionT
   return absl::OkStatus();
 }
 
-Work WorkOf(const SelfAttentionTask& task) {
+Operations OperationsOf(const SelfAttentionTask& task) {
   const auto rows = static_cast<double>(task.rows);
   const auto inner = static_cast<double>(task.inner_size);
   const double score_matrix = rows * rows;
   const double dense = static_cast<double>(3 * task.input_size + task.output_size);
-  Work work;
+  Operations work;
   work.scores = score_matrix * task.heads;
   work.flops = 2 * rows * inner * dense + 4 * score_matrix * inner;
   work.reply_floats =
@@ -215,7 +215,7 @@ Work WorkOf(const SelfAttentionTask& task) {
   return work;
 }
 
-int32_t ChargedRows(double rows, const Work& work, const Limits& limits) {
+int32_t ChargedRows(double rows, const Operations& work, const Limits& limits) {
   const double share = std::max(work.scores / static_cast<double>(limits.attention_scores),
                                 work.flops / static_cast<double>(limits.attention_flops));
   const double charge = std::max(rows, std::ceil(share * limits.batch_tokens));
@@ -233,8 +233,8 @@ absl::StatusOr<AttendTask> PlanAttend(const v1::AttendRequest& request, const Li
   AttendTask task;
   RETURN_IF_ERROR(ReadShapes(request, task));
   RETURN_IF_ERROR(ReadChoices(request, task));
-  RETURN_IF_ERROR(
-      CheckWork(WorkOf(task), limits, "query", task.return_weights ? "return_weights" : "query"));
+  RETURN_IF_ERROR(CheckWork(OperationsOf(task), limits, "query",
+                            task.return_weights ? "return_weights" : "query"));
   RETURN_IF_ERROR(ReadMasks(request, task));
   const NonFinite allowed = request.allow_non_finite() ? NonFinite::kAll : NonFinite::kRefused;
   ASSIGN_OR_RETURN(task.query, ReadFloats(request.query(), allowed, "query"));
@@ -248,8 +248,8 @@ absl::StatusOr<SelfAttentionTask> PlanSelfAttention(const v1::SelfAttentionReque
   SelfAttentionTask task;
   RETURN_IF_ERROR(ReadShapes(request, task));
   RETURN_IF_ERROR(ReadChoices(request, task));
-  RETURN_IF_ERROR(
-      CheckWork(WorkOf(task), limits, "input", task.return_scores ? "return_scores" : "input"));
+  RETURN_IF_ERROR(CheckWork(OperationsOf(task), limits, "input",
+                            task.return_scores ? "return_scores" : "input"));
   ASSIGN_OR_RETURN(task.input, ReadFloats(request.input(), NonFinite::kRefused, "input"));
   ASSIGN_OR_RETURN(task.w_q, ReadFloats(request.w_q(), NonFinite::kRefused, "w_q"));
   ASSIGN_OR_RETURN(task.w_k, ReadFloats(request.w_k(), NonFinite::kRefused, "w_k"));
@@ -259,23 +259,23 @@ absl::StatusOr<SelfAttentionTask> PlanSelfAttention(const v1::SelfAttentionReque
 }
 
 uint64_t TaskBytes(const AttendTask& task) {
-  const auto outputs = static_cast<uint64_t>(WorkOf(task).reply_floats) * sizeof(float);
+  const auto outputs = static_cast<uint64_t>(OperationsOf(task).reply_floats) * sizeof(float);
   return FloatBytes(task.query, task.key, task.value, task.bias) + task.key_mask.size() +
          task.mask.size() + outputs;
 }
 
 uint64_t TaskBytes(const SelfAttentionTask& task) {
-  const auto outputs = static_cast<uint64_t>(WorkOf(task).reply_floats) * sizeof(float);
+  const auto outputs = static_cast<uint64_t>(OperationsOf(task).reply_floats) * sizeof(float);
   return FloatBytes(task.input, task.w_q, task.w_k, task.w_v, task.w_o) + outputs;
 }
 
 int32_t BatchRows(const AttendTask& task, const Limits& limits) {
   const double rows = static_cast<double>(task.batch) * static_cast<double>(task.query_length);
-  return ChargedRows(rows, WorkOf(task), limits);
+  return ChargedRows(rows, OperationsOf(task), limits);
 }
 
 int32_t BatchRows(const SelfAttentionTask& task, const Limits& limits) {
-  return ChargedRows(static_cast<double>(task.rows), WorkOf(task), limits);
+  return ChargedRows(static_cast<double>(task.rows), OperationsOf(task), limits);
 }
 
 }  // namespace attnd

@@ -9,10 +9,15 @@
 #include <array>
 #include <vector>
 
+#include "core/batch/cost_model.h"
+
 namespace attnd {
 namespace {
 
 using ::testing::ElementsAre;
+
+// What batches are taken to cost when they begin.
+constexpr double kExpected = 0.01;
 
 // One worker serves whoever is first, `batches` times; the seconds that each queue was served.
 std::vector<double> Serve(FairShare& share, const std::vector<double>& seconds_a_batch,
@@ -21,8 +26,8 @@ std::vector<double> Serve(FairShare& share, const std::vector<double>& seconds_a
   for (int i = 0; i < batches; ++i) {
     const int queue = share.Order().front();
     const auto index = static_cast<size_t>(queue);
-    const double charged = share.Begin(queue, 100);
-    share.End(queue, 100, charged, seconds_a_batch[index]);
+    share.Begin(queue, kExpected);
+    share.End(queue, kExpected, seconds_a_batch[index]);
     served[index] += seconds_a_batch[index];
   }
   return served;
@@ -43,14 +48,17 @@ TEST(FairShareTest, TimeIsInProportionToTheWeights) {
 
 TEST(FairShareTest, TwoWorkersDoNotBothServeTheOneThatWasBehind) {
   FairShare share(std::array{1.0, 1.0});
-  share.Begin(share.Order().front(), 100);
+  share.Begin(share.Order().front(), kExpected);
   EXPECT_EQ(share.Order().front(), 1);
 }
 
 TEST(FairShareTest, TimeThatWasNotUsedIsNotSavedUp) {
   FairShare share(std::array{1.0, 1.0});
   // Queue 0 alone, for ten seconds.
-  for (int i = 0; i < 1'000; ++i) share.End(0, 100, share.Begin(0, 100), 0.01);
+  for (int i = 0; i < 1'000; ++i) {
+    share.Begin(0, kExpected);
+    share.End(0, kExpected, 0.01);
+  }
   share.Arrive(1);
   EXPECT_EQ(share.Order().front(), 1);  // It is next,
   const auto served = Serve(share, {0.01, 0.01}, 100);
@@ -63,7 +71,8 @@ TEST(FairShareTest, OneThatComesAndGoesCannotGetMoreThanItsShare) {
   for (int i = 0; i < 1'000; ++i) {
     share.Arrive(1);  // After each of its batches it has nothing for a moment.
     const int queue = share.Order().front();
-    share.End(queue, 10, share.Begin(queue, 10), 0.01);
+    share.Begin(queue, kExpected);
+    share.End(queue, kExpected, 0.01);
     served[queue] += 0.01;
   }
   EXPECT_NEAR(served[0] / served[1], 1, 0.02);
@@ -73,19 +82,25 @@ TEST(FairShareTest, AFewDearRowsDoNotMakeANewcomerWait) {
   // Two workers. Queue 0 begins with three rows that take 30 ms, and goes on with a backlog at 0.3
   // ms a row, two batches at a time.
   FairShare share(std::array{1.0, 1.0});
-  share.End(0, 3, share.Begin(0, 3), 0.03);
-  constexpr int32_t kRows = 2048;
-  constexpr double kSeconds = kRows * 0.0003;
-  double open = share.Begin(0, kRows);
+  CostModel costs[2];
+  const Work few{.rows = 3, .pairs = 9};
+  const Work many{.rows = 2048, .pairs = 32 * 64 * 64};
+  constexpr double kSeconds = 2048 * 0.0003;
+  costs[0].Learn(few, 0.03);
+  double charged[2] = {costs[0].Seconds(many), 0};
+  share.Begin(0, charged[0]);
   share.Arrive(1);
   int served[2] = {};
-  double charged[2] = {open, 0};
   int running[2] = {0, -1};  // What each worker serves.
   for (int i = 0; i < 40; ++i) {
     const int worker = (i + 1) % 2;
-    if (running[worker] >= 0) share.End(running[worker], kRows, charged[worker], kSeconds);
+    if (running[worker] >= 0) {
+      share.End(running[worker], charged[worker], kSeconds);
+      costs[running[worker]].Learn(many, kSeconds);
+    }
     running[worker] = share.Order().front();
-    charged[worker] = share.Begin(running[worker], kRows);
+    charged[worker] = costs[running[worker]].Seconds(many);
+    share.Begin(running[worker], charged[worker]);
     ++served[running[worker]];
   }
   EXPECT_NEAR(served[0], 20, 2);
@@ -98,9 +113,9 @@ TEST(FairShareTest, TheTimeOfHelpersCounts) {
   int served[2] = {};
   for (int i = 0; i < 300; ++i) {
     const int queue = share.Order().front();
-    const double charged = share.Begin(queue, 10);
+    share.Begin(queue, kExpected);
     if (queue == 0 && i % 2 == 0) share.Help(queue, 1);
-    share.End(queue, 10, charged, 1);
+    share.End(queue, kExpected, 1);
     if (queue == 0 && i % 2 == 1) share.Help(queue, 1);  // The helper was late.
     ++served[queue];
   }
@@ -113,7 +128,8 @@ TEST(FairShareTest, EqualsTakeTurns) {
   std::vector<int> turns;
   for (int i = 0; i < 6; ++i) {
     turns.push_back(share.Order().front());
-    share.End(turns.back(), 10, share.Begin(turns.back(), 10), 0.5);
+    share.Begin(turns.back(), kExpected);
+    share.End(turns.back(), kExpected, 0.5);
   }
   EXPECT_THAT(turns, ElementsAre(0, 1, 2, 0, 1, 2));
 }

@@ -20,6 +20,7 @@ using std::chrono::milliseconds;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::UnorderedElementsAre;
 
 constexpr Clock::time_point kStart{std::chrono::hours(1)};
 constexpr BatchLimits kBatch{.rows_max = 100, .sequences_max = 4, .delay_max = milliseconds(0)};
@@ -245,7 +246,7 @@ TEST_F(QueueTest, AJobInProgressIsStillCancelledOrExpiredBeforeItsNextStep) {
   *cancelled = true;
   now_ += milliseconds(1);
   EXPECT_THAT(Take(), ElementsAre(3));
-  EXPECT_THAT(Log(), ElementsAre("0 CANCELLED", "1 DEADLINE_EXCEEDED"));
+  EXPECT_THAT(Log(), UnorderedElementsAre("0 CANCELLED", "1 DEADLINE_EXCEEDED"));
 }
 
 TEST_F(QueueTest, AFailedStepEndsEveryJobOfItsBatchWithoutTheReason) {

@@ -46,6 +46,7 @@ class SharingTest : public ::testing::Test {
     Clock::time_point deadline = kNever;
     std::shared_ptr<std::atomic<bool>> cancelled = nullptr;
     uint64_t bytes = 10;
+    Priority priority = Priority::kNormal;
   };
   absl::Status Submit(const std::vector<Spec>& specs) {
     std::vector<std::unique_ptr<Job>> jobs;
@@ -56,6 +57,7 @@ class SharingTest : public ::testing::Test {
       job->key = spec.key;
       job->deadline = spec.deadline;
       job->cancelled = spec.cancelled;
+      job->priority = spec.priority;
       job->task = EncodeTask{};
       job->done = [this, name = names_++](std::unique_ptr<Job> done, const absl::Status& status) {
         std::string line = std::to_string(name) + " " + absl::StatusCodeToString(status.code());
@@ -187,10 +189,38 @@ TEST_F(SharingTest, ABatchThatWaitsForCompanyLeavesInTimeForASharer) {
       BatchLimits{.rows_max = 100, .sequences_max = 4, .delay_max = milliseconds(100)}, kQueue);
   ASSERT_TRUE(Submit({{"a"}}).ok());
   EXPECT_EQ(Take(), 0u);
-  ASSERT_TRUE(Submit({{.key = "a", .deadline = now_ + milliseconds(50)}}).ok());
+  ASSERT_TRUE(
+      Submit({{.key = "a", .deadline = now_ + milliseconds(50), .priority = Priority::kLow}}).ok());
   EXPECT_EQ(Take(), 1u);
   Complete();
   EXPECT_THAT(Log(), ElementsAre("1 OK shared", "0 OK"));
+}
+
+TEST_F(SharingTest, OneThatGoesBeforeTheFirstLeadsInItsPlace) {
+  ASSERT_TRUE(Submit({{.key = "a", .priority = Priority::kLow},
+                      {.key = "b"},
+                      {.key = "a", .deadline = now_ + milliseconds(50)}})
+                  .ok());
+  EXPECT_EQ(queue_->depth().rows, 20);
+  EXPECT_EQ(queue_->depth().jobs, 3);
+  EXPECT_EQ(queue_->depth().bytes, 30);
+  EXPECT_EQ(Take(), 2u);
+  EXPECT_EQ(batch_.jobs[0]->key, "a");
+  Complete();
+  EXPECT_THAT(Log(), ElementsAre("0 OK shared", "2 OK", "1 OK"));
+}
+
+TEST_F(SharingTest, WhoInheritsGoesWhereItBelongs) {
+  auto cancelled = std::make_shared<std::atomic<bool>>(false);
+  ASSERT_TRUE(Submit({{.key = "a", .cancelled = cancelled},
+                      {.key = "a", .priority = Priority::kLow},
+                      {.key = "b"}})
+                  .ok());
+  *cancelled = true;
+  EXPECT_EQ(Take(), 2u);
+  EXPECT_EQ(batch_.jobs[0]->key, "b");
+  Complete();
+  EXPECT_THAT(Log(), ElementsAre("0 CANCELLED", "2 OK", "1 OK"));
 }
 
 TEST_F(SharingTest, AFailureAndAnEndAreForAll) {
@@ -283,6 +313,8 @@ class Life {
       job->key = random_.OneIn(5) ? "" : std::string(1, static_cast<char>(random_.Between(97, 99)));
       job->task = EncodeTask{};
       job->deadline = record.deadline;
+      job->priority = static_cast<Priority>(random_.Between(0, 2));
+      job->caller = random_.Between(0, 2);
       job->cancelled = record.cancelled;
       job->done = [this, id](std::unique_ptr<Job> done, const absl::Status& status) {
         Answer(id, *done, status);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -13,14 +14,10 @@
 #include "absl/strings/str_cat.h"
 #include "core/batch/queue.h"
 #include "tests/batch/random.h"
+#include "tests/batch/records.h"
+#include "tests/batch/timeline.h"
 
 namespace attnd {
-
-// What a run did, so that a test can tell that the seeds reach what they are meant to reach.
-struct Coverage {
-  int64_t submits = 0, refusals = 0, batches = 0, steps = 0, splits = 0, delays = 0;
-  int64_t ok = 0, cancelled = 0, expired = 0, failed = 0, unavailable = 0;
-};
 
 // One seed's life of a queue in virtual time: random limits and workers, requests that arrive, are
 // cancelled and expire, steps that take their time, stall, fail or end early, and a drain. The
@@ -28,16 +25,13 @@ struct Coverage {
 // policy leaves behind stays behind. All that is promised is checked at every event. `QueueType`
 // has Queue's functions; the tests put broken ones in its place.
 template <typename QueueType>
-class Simulation {
+class Simulation : private Timeline {
  public:
   Simulation(uint64_t seed, DecideFunction decide, Coverage& coverage)
       : random_(seed), coverage_(coverage) {
-    batch_limits_ = {.rows_max = random_.Between(8, 64),
-                     .sequences_max = random_.Between(1, 8),
-                     .delay_max = random_.OneIn(2) ? Clock::duration(0) : Ticks(1, 20)};
-    limits_ = {.rows_max = random_.Between(32, 256),
-               .jobs_max = random_.Between(4, 32),
-               .bytes_max = random_.Between(100, 1000)};
+    batch_limits_ = RandomBatchLimits(random_);
+    limits_ = RandomQueueLimits(random_);
+    callers_ = random_.OneIn(2) ? 1 : random_.Between(2, 4);
     workers_.resize(static_cast<size_t>(random_.Between(1, 4)));
     queue_ = std::make_unique<QueueType>(batch_limits_, limits_, decide);
     failures_ = random_.OneIn(3);
@@ -46,48 +40,28 @@ class Simulation {
 
   // What was found first; empty if all was as promised.
   std::string Run() {
-    while (!events_.empty() && violation_.empty()) {
-      auto first = events_.extract(events_.begin());
-      now_ = first.key();
-      first.mapped()();
+    while (RunNext()) {
       CheckDepth();
-      if (events_.empty() || events_.begin()->first > now_) CheckIdleWorkers();
+      if (NothingElseNow()) CheckIdleWorkers();
     }
-    if (violation_.empty()) CheckEnd();
-    return violation_.empty()
-               ? ""
-               : absl::StrCat("at tick ", now_.time_since_epoch().count(), ": ", violation_);
+    if (const auto unanswered = FindUnanswered(records_); unanswered && violation_.empty()) {
+      Violate(absl::StrCat("job ", *unanswered, " was never answered"));
+    }
+    return Violation();
   }
 
  private:
-  enum class State { kUnknown, kRefused, kWaiting, kRunning, kDone };
-  struct Record {
-    State state = State::kUnknown;
-    int32_t rows = 0, steps = 0;
-    int64_t bytes = 0;
-    Clock::time_point deadline, submitted;
-    std::shared_ptr<std::atomic<bool>> cancelled;
-    int32_t steps_run = 0;
-    bool failed = false;
-  };
   struct Worker {
     Batch batch;
     std::vector<size_t> running;
     bool idle = true;
+    Clock::time_point ends{};
+    int64_t step = 0;  // Which step this is, so that its end is known when it was abandoned before.
     int64_t sleep = 0;  // Which sleep this is, so that an alarm for an earlier one is known.
   };
 
   Clock::duration Ticks(int min, int max) { return Clock::duration(random_.Between(min, max)); }
-  void At(Clock::time_point time, std::function<void()> event) {
-    events_.emplace(time, std::move(event));
-  }
-  void Violate(const std::string& what) {
-    if (violation_.empty()) violation_ = what;
-  }
-  void Require(bool holds, const std::string& what) {
-    if (!holds) Violate(what);
-  }
-  bool IsDead(const Record& job) const { return *job.cancelled || job.deadline <= now_; }
+  bool IsDead(const Record& job) const { return attnd::IsDead(job, now_); }
 
   void PlanRequests() {
     const int requests = random_.Between(1, 30);
@@ -110,10 +84,19 @@ class Simulation {
     std::vector<std::unique_ptr<Job>> jobs;
     const size_t first = records_.size();
     const int count = random_.OneIn(4) ? random_.Between(2, 12) : 1;
-    for (int i = 0; i < count; ++i) jobs.push_back(MakeJob(deadline, cancelled));
+    const auto priority = static_cast<Priority>(random_.Between(0, 2));
+    const int32_t caller = random_.Between(1, callers_);
+    for (int i = 0; i < count; ++i) {
+      jobs.push_back(MakeJob(deadline, cancelled));
+      jobs.back()->priority = records_.back().priority = priority;
+      jobs.back()->caller = records_.back().caller = caller;
+    }
 
-    const absl::Status status = queue_->Submit(jobs, now_);
-    CheckSubmit(status, first, jobs);
+    const Outlook outlook = OutlookNow();
+    const Patience patience =
+        PatienceOf(records_, first, outlook, queue_->cost(), limits_.wait_max, now_);
+    const absl::Status status = queue_->Submit(jobs, now_, outlook);
+    CheckSubmit(status, first, jobs, patience);
     if (!status.ok()) return;
     if (random_.OneIn(5)) {
       At(now_ + Ticks(0, 40), [this, cancelled, reap = random_.OneIn(2)] {
@@ -149,18 +132,28 @@ class Simulation {
     return job;
   }
 
+  // The simulation knows when a batch will end.
+  Outlook OutlookNow() const {
+    Outlook outlook{.workers = static_cast<int>(workers_.size())};
+    for (const Worker& worker : workers_) {
+      if (worker.idle) continue;
+      outlook.busy = true;
+      outlook.running += std::chrono::duration<double>(worker.ends - now_).count();
+    }
+    return outlook;
+  }
+
   // Refused for a reason or accepted within every bound; all of them or none.
   void CheckSubmit(const absl::Status& status, size_t first,
-                   const std::vector<std::unique_ptr<Job>>& jobs) {
+                   const std::vector<std::unique_ptr<Job>>& jobs, const Patience& patience) {
     QueueDepth more;
     bool too_long = false;
     for (size_t id = first; id < records_.size(); ++id) {
       Record& job = records_[id];
-      more.rows += job.rows;
-      more.jobs += 1;
-      more.bytes += job.bytes;
+      Add(more, job, +1);
       too_long |= job.rows > batch_limits_.rows_max;
-      if (job.state == State::kUnknown) job.state = status.ok() ? State::kWaiting : State::kRefused;
+      if (job.state == JobState::kUnknown)
+        job.state = status.ok() ? JobState::kWaiting : JobState::kRefused;
     }
     const bool fits = depth_.rows + more.rows <= limits_.rows_max &&
                       depth_.jobs + more.jobs <= limits_.jobs_max &&
@@ -170,13 +163,15 @@ class Simulation {
       Require(!IsDead(records_[first]), "accepted a job that was cancelled or had expired");
       Require(!too_long, "accepted a job that fits no batch");
       Require(!draining_, "accepted a job while draining");
+      Require(patience.may_accept, "accepted a job that will not be done in time");
       Require(jobs.empty(), "left jobs behind that it accepted");
-      depth_.rows += more.rows;
-      depth_.jobs += more.jobs;
-      depth_.bytes += more.bytes;
+      for (size_t id = first; id < records_.size(); ++id) Add(depth_, records_[id], +1);
     } else {
       ++coverage_.refusals;
-      Require(!fits || too_long || draining_ || IsDead(records_[first]),
+      const bool for_time = status.GetPayload(kWaitTooLong).has_value();
+      coverage_.refused_for_time += for_time;
+      Require(for_time ? patience.may_refuse
+                       : !fits || too_long || draining_ || IsDead(records_[first]),
               "refused without a reason");
       Require(jobs.size() == static_cast<size_t>(more.jobs), "took jobs that it refused");
     }
@@ -184,11 +179,12 @@ class Simulation {
 
   void Done(size_t id, const absl::Status& status) {
     Record& job = records_[id];
-    Require(job.state != State::kUnknown, absl::StrCat("job ", id, " was answered inside Submit"));
-    Require(job.state != State::kDone, absl::StrCat("job ", id, " was answered twice"));
-    Require(job.state != State::kRefused, absl::StrCat("job ", id, " was refused and answered"));
-    if (job.state == State::kWaiting) Leave(job);
-    job.state = State::kDone;
+    Require(job.state != JobState::kUnknown,
+            absl::StrCat("job ", id, " was answered inside Submit"));
+    Require(job.state != JobState::kDone, absl::StrCat("job ", id, " was answered twice"));
+    Require(job.state != JobState::kRefused, absl::StrCat("job ", id, " was refused and answered"));
+    if (job.state == JobState::kWaiting) Add(depth_, job, -1);
+    job.state = JobState::kDone;
     switch (status.code()) {
       case absl::StatusCode::kOk:
         ++coverage_.ok;
@@ -209,12 +205,6 @@ class Simulation {
       default:
         return Violate(absl::StrCat("unknown answer ", status.ToString()));
     }
-  }
-
-  void Leave(const Record& job) {
-    depth_.rows -= job.rows;
-    depth_.jobs -= 1;
-    depth_.bytes -= job.bytes;
   }
 
   // As Engine: one worker is woken, and wakes the next if it leaves something behind.
@@ -270,32 +260,55 @@ class Simulation {
       CheckStart(id);
     }
     for (const Record& job : records_) {
-      Require(!has_new || job.state != State::kWaiting || job.steps_run == 0 || IsDead(job),
+      Require(!has_new || job.state != JobState::kWaiting || job.steps_run == 0 || IsDead(job),
               "a new job started before one in progress");
+    }
+    if (const auto overtaken = FindOvertaken(records_, worker.running, now_)) {
+      Violate(absl::StrCat("job ", *overtaken, " was overtaken"));
     }
     Require(rows <= batch_limits_.rows_max, absl::StrCat("a batch of ", rows, " rows"));
     Require(static_cast<int32_t>(worker.running.size()) <= batch_limits_.sequences_max,
             "too many sequences");
     Require(worker.batch.rows == rows, "a batch that miscounts its rows");
     const bool stalls = random_.OneIn(30);
-    At(now_ + (stalls ? Ticks(50, 300) : Ticks(1, 1 + rows / 4)),
-       [this, index] { EndStep(index); });
+    worker.ends = now_ + (stalls ? Ticks(50, 300) : Ticks(1, 1 + rows / 4));
+    const int64_t step = ++worker.step;
+    At(worker.ends, [this, index, step] {
+      if (workers_[index].step == step) EndStep(index);
+    });
+    // Between two layers.
+    if (random_.OneIn(2)) {
+      At(now_ + (worker.ends - now_) / 2, [this, index, step] {
+        if (workers_[index].step == step) AbandonStep(index);
+      });
+    }
   }
 
   void CheckStart(size_t id) {
     Record& job = records_[id];
-    Require(job.state == State::kWaiting, absl::StrCat("job ", id, " started, but does not wait"));
+    Require(job.state == JobState::kWaiting,
+            absl::StrCat("job ", id, " started, but does not wait"));
     Require(!*job.cancelled, absl::StrCat("job ", id, " started after it was cancelled"));
     Require(job.deadline > now_, absl::StrCat("job ", id, " started after its deadline"));
     Require(job.steps_run < job.steps, absl::StrCat("job ", id, " started with no step left"));
     Require(!abandoned_, absl::StrCat("job ", id, " started after the drain had ended"));
-    if (job.steps_run == 0) {
-      Require(id >= started_, absl::StrCat("job ", id, " was overtaken by job ", started_));
-      started_ = id;
-    }
-    Leave(job);
-    job.state = State::kRunning;
+    Add(depth_, job, -1);
+    job.state = JobState::kRunning;
   }
+
+  // Ends the step if nobody waits for it.
+  void AbandonStep(size_t index) {
+    Worker& worker = workers_[index];
+    const bool abandoned = queue_->IsAbandoned(worker.batch, now_);
+    const bool all_dead = std::all_of(worker.running.begin(), worker.running.end(),
+                                      [this](size_t id) { return IsDead(records_[id]); });
+    Require(abandoned == all_dead, "abandons what somebody waits for, or does not");
+    if (!abandoned || !all_dead) return;
+    ++coverage_.abandoned;
+    ++worker.step;
+    Return(index, absl::CancelledError());
+  }
+
   void EndStep(size_t index) {
     Worker& worker = workers_[index];
     const bool fails = failures_ && random_.OneIn(6);
@@ -309,19 +322,21 @@ class Simulation {
         job.steps = job.steps_run;
       }
       if (job.steps_run < job.steps && !fails && !abandoned_) {
-        job.state = State::kWaiting;
+        job.state = JobState::kWaiting;
         if (random_.OneIn(3)) worker.batch.jobs[i]->rows = job.rows = 1;
-        depth_.rows += job.rows;
-        depth_.jobs += 1;
-        depth_.bytes += job.bytes;
+        Add(depth_, job, +1);
       }
     }
+    Return(index, fails ? absl::DataLossError("as planned") : absl::OkStatus());
+  }
+
+  void Return(size_t index, const absl::Status& step) {
+    Worker& worker = workers_[index];
     std::vector<Finished> finished;
-    const absl::Status step = fails ? absl::DataLossError("as planned") : absl::OkStatus();
     queue_->Complete(step, now_, worker.batch, finished);
     CallDone(finished);
     for (const size_t id : worker.running) {
-      Require(records_[id].state != State::kRunning,
+      Require(records_[id].state != JobState::kRunning,
               absl::StrCat("job ", id, " ended without an answer"));
     }
     Pull(index);
@@ -359,7 +374,7 @@ class Simulation {
       return;
     int64_t rows = 0, jobs = 0;
     for (const Record& job : records_) {
-      if (job.state != State::kWaiting || IsDead(job)) continue;
+      if (job.state != JobState::kWaiting || IsDead(job)) continue;
       rows += job.rows;
       jobs += 1;
       Require(!draining_ && job.steps_run == 0 && now_ < job.submitted + batch_limits_.delay_max,
@@ -369,30 +384,17 @@ class Simulation {
             "a worker idles while a full batch waits");
   }
 
-  void CheckEnd() {
-    for (size_t id = 0; id < records_.size(); ++id) {
-      const State state = records_[id].state;
-      Require(state == State::kDone || state == State::kRefused,
-              absl::StrCat("job ", id, " was never answered"));
-    }
-  }
-
   Random random_;
   Coverage& coverage_;
   BatchLimits batch_limits_;
   QueueLimits limits_;
-  bool failures_ = false;
+  int callers_ = 1;
+  bool failures_ = false, draining_ = false, abandoned_ = false;
   std::unique_ptr<QueueType> queue_;
   std::vector<Worker> workers_;
   std::vector<Record> records_;  // By number of the job: the order of submission.
   std::map<const Job*, size_t> ids_;
   QueueDepth depth_;
-  size_t started_ = 0;  // The last new job that was started.
-  bool draining_ = false, abandoned_ = false;
-  Clock::time_point now_{Clock::duration(1000)};
-  std::multimap<Clock::time_point, std::function<void()>>
-      events_;  // Equal times in order of planning.
-  std::string violation_;
 };
 
 }  // namespace attnd

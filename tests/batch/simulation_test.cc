@@ -17,7 +17,7 @@ namespace attnd {
 namespace {
 
 constexpr uint64_t kSeeds = 20'000;
-// Every mutant below is found within the first ten.
+// Every mutant below is found within the first hundred.
 constexpr uint64_t kSeedsForMutant = 2'000;
 
 TEST(SimulationTest, EveryPromiseHoldsForEverySeed) {
@@ -36,11 +36,13 @@ TEST(SimulationTest, EveryPromiseHoldsForEverySeed) {
   RecordProperty("steps", std::to_string(coverage.steps));
   EXPECT_GT(coverage.steps, 400'000);
   EXPECT_GT(coverage.splits, 10'000);
+  EXPECT_GT(coverage.abandoned, 1'000);
   EXPECT_GT(coverage.delays, 10'000);
   EXPECT_GT(coverage.refusals, 10'000);
+  EXPECT_GT(coverage.refused_for_time, 10'000);
   EXPECT_GT(coverage.ok, 100'000);
   EXPECT_GT(coverage.cancelled, 10'000);
-  EXPECT_GT(coverage.expired, 10'000);
+  EXPECT_GT(coverage.expired, 5'000);
   EXPECT_GT(coverage.failed, 10'000);
   EXPECT_GT(coverage.unavailable, 1'000);
 }
@@ -173,8 +175,9 @@ struct HidesFailures : Queue {
 
 struct LosesJobsWhenFull : Queue {
   using Queue::Queue;
-  absl::Status Submit(std::vector<std::unique_ptr<Job>>& jobs, Clock::time_point now) {
-    const absl::Status status = Queue::Submit(jobs, now);
+  absl::Status Submit(std::vector<std::unique_ptr<Job>>& jobs, Clock::time_point now,
+                      const Outlook& outlook) {
+    const absl::Status status = Queue::Submit(jobs, now, outlook);
     if (absl::IsResourceExhausted(status)) jobs.pop_back();
     return status;
   }
@@ -190,7 +193,8 @@ struct LosesCancelledJobs : Queue {
 
 struct AnswersTwice : Queue {
   using Queue::Queue;
-  absl::Status Submit(std::vector<std::unique_ptr<Job>>& jobs, Clock::time_point now) {
+  absl::Status Submit(std::vector<std::unique_ptr<Job>>& jobs, Clock::time_point now,
+                      const Outlook& outlook) {
     for (std::unique_ptr<Job>& job : jobs) {
       job->done = [done = std::move(job->done)](std::unique_ptr<Job> ended,
                                                 const absl::Status& status) mutable {
@@ -198,22 +202,84 @@ struct AnswersTwice : Queue {
         done(std::move(ended), status);
       };
     }
-    return Queue::Submit(jobs, now);
+    return Queue::Submit(jobs, now, outlook);
   }
 };
 
 struct AnswersRefusedJobs : Queue {
   using Queue::Queue;
-  absl::Status Submit(std::vector<std::unique_ptr<Job>>& jobs, Clock::time_point now) {
-    const absl::Status status = Queue::Submit(jobs, now);
+  absl::Status Submit(std::vector<std::unique_ptr<Job>>& jobs, Clock::time_point now,
+                      const Outlook& outlook) {
+    const absl::Status status = Queue::Submit(jobs, now, outlook);
     if (!status.ok()) jobs[0]->done(nullptr, status);
     return status;
   }
 };
 
 struct HasNoBounds : Queue {
-  HasNoBounds(const BatchLimits& batch, const QueueLimits&, DecideFunction decide)
-      : Queue(batch, {.rows_max = 1 << 30, .jobs_max = 1 << 30, .bytes_max = 1 << 30}, decide) {}
+  HasNoBounds(const BatchLimits& batch, const QueueLimits& limits, DecideFunction decide)
+      : Queue(batch,
+              {.rows_max = 1 << 30,
+               .jobs_max = 1 << 30,
+               .bytes_max = 1 << 30,
+               .wait_max = limits.wait_max},
+              decide) {}
+};
+
+struct AbandonsWithTheFirst : Queue {
+  using Queue::Queue;
+  bool IsAbandoned(const Batch& batch, Clock::time_point now) const {
+    return *batch.jobs[0]->cancelled || batch.jobs[0]->deadline <= now;
+  }
+};
+
+struct KnowsNoPriorities : Queue {
+  using Queue::Queue;
+  absl::Status Submit(std::vector<std::unique_ptr<Job>>& jobs, Clock::time_point now,
+                      const Outlook& outlook) {
+    for (const auto& job : jobs) job->priority = Priority::kNormal;
+    return Queue::Submit(jobs, now, outlook);
+  }
+};
+
+struct MixesCallersUp : Queue {
+  using Queue::Queue;
+  absl::Status Submit(std::vector<std::unique_ptr<Job>>& jobs, Clock::time_point now,
+                      const Outlook& outlook) {
+    for (const auto& job : jobs) job->caller = 1 + static_cast<int32_t>(now_++ % 3);
+    return Queue::Submit(jobs, now, outlook);
+  }
+  int64_t now_ = 0;
+};
+
+struct AcceptsWhatWillBeLate : Queue {
+  using Queue::Queue;
+  absl::Status Submit(std::vector<std::unique_ptr<Job>>& jobs, Clock::time_point now,
+                      const Outlook& outlook) {
+    Outlook rosy = outlook;
+    rosy.workers = 1'000;
+    return Queue::Submit(jobs, now, rosy);
+  }
+};
+
+struct RefusesWhatWouldBeInTime : Queue {
+  using Queue::Queue;
+  absl::Status Submit(std::vector<std::unique_ptr<Job>>& jobs, Clock::time_point now,
+                      const Outlook& outlook) {
+    Outlook gloomy = outlook;
+    gloomy.running += 1;
+    return Queue::Submit(jobs, now, gloomy);
+  }
+};
+
+struct RefusesForTimeWhenIdle : Queue {
+  using Queue::Queue;
+  absl::Status Submit(std::vector<std::unique_ptr<Job>>& jobs, Clock::time_point now,
+                      const Outlook& outlook) {
+    Outlook busy = outlook;
+    busy.busy = true;
+    return Queue::Submit(jobs, now, busy);
+  }
 };
 
 struct AbandonsNothing : Queue {
@@ -234,6 +300,12 @@ TEST(SimulationTest, FindsEachFaultyQueue) {
   EXPECT_FOUND(FirstViolation<AnswersTwice>(), "was answered twice");
   EXPECT_FOUND(FirstViolation<AnswersRefusedJobs>(), "was answered inside Submit");
   EXPECT_FOUND(FirstViolation<HasNoBounds>(), "accepted more than the queue may hold");
+  EXPECT_FOUND(FirstViolation<AbandonsWithTheFirst>(), "abandons what somebody waits for");
+  EXPECT_FOUND(FirstViolation<KnowsNoPriorities>(), "");
+  EXPECT_FOUND(FirstViolation<MixesCallersUp>(), "");
+  EXPECT_FOUND(FirstViolation<AcceptsWhatWillBeLate>(), "will not be done in time");
+  EXPECT_FOUND(FirstViolation<RefusesWhatWouldBeInTime>(), "refused without a reason");
+  EXPECT_FOUND(FirstViolation<RefusesForTimeWhenIdle>(), "refused without a reason");
   EXPECT_FOUND(FirstViolation<AbandonsNothing>(), "");
   EXPECT_FOUND(FirstViolation<GoesOnAcceptingWhileDraining>(), "");
 }

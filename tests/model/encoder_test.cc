@@ -285,6 +285,31 @@ TEST_F(EncoderTest, WordEmbeddingsOfTheCallerStandForIds) {
   EXPECT_EQ(by_id.rows_out, by_row.rows_out);
 }
 
+// Alone, and says after so many layers that nobody waits.
+class Impatient : public Alone {
+ public:
+  Impatient(Workspace& workspace, int layers) : Alone(workspace), layers_(layers) {}
+  bool abandoned() const override { return ++asked_ >= layers_; }
+  int asked() const { return asked_; }
+
+ private:
+  const int layers_;
+  mutable int asked_ = 0;
+};
+
+TEST_F(EncoderTest, AnAbandonedBatchEndsBetweenTwoLayers) {
+  EncodeTask task = Task(5, 1), alone = Task(5, 1);
+  EncodeTask* const tasks[] = {&task};
+  Encoder::Scratch scratch(*encoder_);
+  Impatient team(scratch.workspace(), 1);
+  EXPECT_TRUE(absl::IsCancelled(encoder_->Run(tasks, scratch, team)));
+  EXPECT_EQ(team.asked(), 1);
+  // The scratch is as good as new.
+  EXPECT_TRUE(encoder_->Run(tasks, scratch).ok());
+  Run({&alone});
+  EXPECT_EQ(task.rows_out, alone.rows_out);
+}
+
 TEST_F(EncoderTest, AFullBatchFitsTheWorkspace) {
   std::vector<EncodeTask> tasks;
   std::vector<EncodeTask*> pointers;
