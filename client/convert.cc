@@ -35,6 +35,7 @@ v1::AttendRequest ToProto(const AttendRequest& request) {
   proto.set_fully_masked(static_cast<v1::FullyMasked>(request.fully_masked));
   proto.set_return_weights(request.return_weights);
   proto.set_allow_non_finite(request.allow_non_finite);
+  proto.set_priority(static_cast<v1::Priority>(request.priority));
   return proto;
 }
 
@@ -49,6 +50,7 @@ v1::SelfAttentionRequest ToProto(const SelfAttentionRequest& request) {
   proto.set_positions(static_cast<v1::Positions>(request.positions));
   proto.set_causal(request.causal);
   proto.set_return_scores(request.return_scores);
+  proto.set_priority(static_cast<v1::Priority>(request.priority));
   return proto;
 }
 
@@ -113,6 +115,7 @@ ModelInfo FromProto(const v1::ModelInfo& info) {
                               .held_bytes = info.limits().held_bytes(),
                               .request_text_bytes = info.limits().request_text_bytes(),
                               .default_deadline_seconds = info.limits().default_deadline_seconds(),
+                              .queue_wait_seconds = info.limits().queue_wait_seconds(),
                               .deadline_cap_seconds = info.limits().deadline_cap_seconds(),
                               .documents_per_request = info.limits().documents_per_request(),
                               .candidates_per_mask = info.limits().candidates_per_mask(),

@@ -185,6 +185,7 @@ v1::EncodeRequest ToProto(const std::vector<Input>& inputs, const EncodeOptions&
   v1::EncodeRequest proto;
   proto.set_model(options.model);
   for (const Input& input : inputs) *proto.add_inputs() = ToProto(input);
+  proto.set_priority(static_cast<v1::Priority>(options.priority));
   FillOptions(options, *proto.mutable_options());
   if (!options.spans) return proto;
   for (const std::vector<TextRange>& ranges : options.spans->ranges) {

@@ -10,6 +10,7 @@ namespace {
 
 // Our enums have the numbers of the contract's, so that a cast is the conversion.
 static_assert(static_cast<int>(SpanAggregation::kMax) == v1::SPAN_AGGREGATION_MAX);
+static_assert(static_cast<int>(Priority::kLow) == v1::PRIORITY_LOW);
 static_assert(static_cast<int>(ScoreFunction::kNone) == v1::SCORE_FUNCTION_NONE);
 
 // The fields that every request of inputs has.
@@ -64,6 +65,7 @@ FilledMask ReadMask(const v1::FilledMask& mask) {
 v1::ClassifyRequest ToProto(const std::vector<Input>& inputs, const ClassifyOptions& options) {
   v1::ClassifyRequest proto;
   FillInputs(options.model, inputs, proto);
+  proto.set_priority(static_cast<v1::Priority>(options.priority));
   auto& o = *proto.mutable_options();
   if (options.top_k) o.set_top_k(*options.top_k);
   o.set_score_function(static_cast<v1::ScoreFunction>(options.score_function));
@@ -77,6 +79,7 @@ v1::ClassifyTokensRequest ToProto(const std::vector<Input>& inputs,
                                   const ClassifyTokensOptions& options) {
   v1::ClassifyTokensRequest proto;
   FillInputs(options.model, inputs, proto);
+  proto.set_priority(static_cast<v1::Priority>(options.priority));
   auto& o = *proto.mutable_options();
   o.set_aggregation(static_cast<v1::SpanAggregation>(options.aggregation));
   for (const std::string& label : options.ignored_labels) o.add_ignored_labels(label);
@@ -93,6 +96,7 @@ v1::RerankRequest ToProto(std::string_view query, const std::vector<std::string>
   proto.set_model(options.model);
   proto.set_query(std::string(query));
   for (const std::string& document : documents) proto.add_documents(document);
+  proto.set_priority(static_cast<v1::Priority>(options.priority));
   auto& o = *proto.mutable_options();
   if (options.top_n) o.set_top_n(*options.top_n);
   if (options.return_documents) o.set_return_documents(*options.return_documents);
@@ -106,6 +110,7 @@ v1::RerankRequest ToProto(std::string_view query, const std::vector<std::string>
 v1::FillMaskRequest ToProto(const std::vector<Input>& inputs, const FillMaskOptions& options) {
   v1::FillMaskRequest proto;
   FillInputs(options.model, inputs, proto);
+  proto.set_priority(static_cast<v1::Priority>(options.priority));
   auto& o = *proto.mutable_options();
   if (options.top_k) o.set_top_k(*options.top_k);
   if (options.return_logits) o.set_return_logits(*options.return_logits);
@@ -123,6 +128,7 @@ v1::AnswerRequest ToProto(const std::vector<Question>& questions, const AnswerOp
     added.set_question(question.question);
     added.set_context(question.context);
   }
+  proto.set_priority(static_cast<v1::Priority>(options.priority));
   auto& o = *proto.mutable_options();
   if (options.top_k) o.set_top_k(*options.top_k);
   if (options.answer_tokens_max) o.set_max_answer_tokens(*options.answer_tokens_max);
@@ -159,6 +165,7 @@ v1::SimilarityRequest ToProto(const std::vector<Input>& sources, const std::vect
   proto.set_model(options.model);
   for (const Input& input : sources) *proto.add_sources() = ToProto(input);
   for (const Input& input : targets) *proto.add_targets() = ToProto(input);
+  proto.set_priority(static_cast<v1::Priority>(options.priority));
   FillOptions(options, *proto.mutable_options());
   return proto;
 }

@@ -15,6 +15,7 @@ namespace attnd::client {
 // Labels of texts (Client::Classify).
 struct ClassifyOptions {
   std::string model = {};  // Empty: the only one served, here and below.
+  Priority priority = Priority::kDefault;
   std::optional<int32_t> top_k = {};
   ScoreFunction score_function = ScoreFunction::kDefault;
   std::optional<bool> return_logits = {};
@@ -49,6 +50,7 @@ enum class SpanAggregation { kDefault, kNone, kSimple, kFirst, kAverage, kMax };
 // Labels of tokens (Client::ClassifyTokens).
 struct ClassifyTokensOptions {
   std::string model = {};
+  Priority priority = Priority::kDefault;
   SpanAggregation aggregation = SpanAggregation::kDefault;
   std::vector<std::string> ignored_labels = {};
   std::optional<bool> keep_all = {};
@@ -81,6 +83,7 @@ struct ClassifyTokensReply {
 // Documents in the order in which they answer a query (Client::Rerank).
 struct RerankOptions {
   std::string model = {};
+  Priority priority = Priority::kDefault;
   std::optional<int32_t> top_n = {};
   std::optional<bool> return_documents = {};
   ScoreFunction score_function = ScoreFunction::kDefault;
@@ -108,6 +111,7 @@ struct RerankReply {
 // What may stand at a mask (Client::FillMask).
 struct FillMaskOptions {
   std::string model = {};
+  Priority priority = Priority::kDefault;
   std::optional<int32_t> top_k = {};
   std::optional<bool> return_logits = {};
   Truncation truncation = Truncation::kDefault;
@@ -152,6 +156,7 @@ struct Question {
 
 struct AnswerOptions {
   std::string model = {};
+  Priority priority = Priority::kDefault;
   std::optional<int32_t> top_k = {};
   std::optional<int32_t> answer_tokens_max = {};
   std::optional<int32_t> stride = {};  // Tokens that a window shares with the one before.

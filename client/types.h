@@ -109,9 +109,13 @@ struct WindowOptions {
   std::optional<int32_t> stride = {};
 };
 
+// Which requests go first while others wait; see priority.proto.
+enum class Priority { kDefault, kHigh, kNormal, kLow };
+
 // What to return and how; see EncodeOptions in encoder.proto.
 struct EncodeOptions {
   std::string model = {};  // Empty: the only one served.
+  Priority priority = Priority::kDefault;
   std::optional<bool> return_pooled = {};
   std::optional<bool> return_token_vectors = {};
   std::optional<bool> return_tokens = {};
@@ -228,6 +232,7 @@ struct AttendRequest {
   FullyMasked fully_masked = FullyMasked::kDefault;
   bool return_weights = false;
   bool allow_non_finite = false;
+  Priority priority = Priority::kDefault;
 };
 
 struct AttendReply {
@@ -247,6 +252,7 @@ struct SelfAttentionRequest {
   Positions positions = Positions::kDefault;
   bool causal = false;
   bool return_scores = false;
+  Priority priority = Priority::kDefault;
 };
 
 struct SelfAttentionReply {
@@ -275,6 +281,7 @@ struct Limits {
   int64_t held_bytes = 0;
   int64_t request_text_bytes = 0;
   double default_deadline_seconds = 0;
+  double queue_wait_seconds = 0;
   double deadline_cap_seconds = 0;
   int32_t documents_per_request = 0;
   int32_t candidates_per_mask = 0;

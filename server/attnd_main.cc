@@ -99,8 +99,10 @@ void LogLimits(const Config& config, const CpuQuota& quota, spdlog::logger& log)
       limits.inputs_per_request, limits.text_bytes, limits.request_text_bytes, limits.message_bytes,
       limits.stream_requests);
   log.info(
-      "limits: {} attention scores, {} attention operations; deadlines {} by default, {} at most",
+      "limits: {} attention scores, {} attention operations; {} of work waiting, deadlines {} by "
+      "default, {} at most",
       limits.attention_scores, limits.attention_flops,
+      absl::FormatDuration(absl::FromChrono(limits.queue_wait)),
       absl::FormatDuration(absl::FromChrono(limits.default_deadline)),
       absl::FormatDuration(absl::FromChrono(limits.deadline_cap)));
   log.info("limits: {} layers a request, {} scores of attention maps and {} spans an input",

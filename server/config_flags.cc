@@ -112,6 +112,12 @@ void ConfigFlags::AddEngine() {
   AddNumber("--queue-bytes", config_.limits.queue_bytes, kQueueBytes,
             "Bytes of input and output that the waiting inputs of one model keep alive, and that "
             "one stream may have in flight.");
+  AddDuration(
+      "--queue-wait", config_.limits.queue_wait, milliseconds(1), hours(1),
+      "How long what waits before a request may be expected to take, by what batches took of "
+      "late; a request that would wait longer is refused with RESOURCE_EXHAUSTED, and a "
+      "stream is read no further. Longer refuses less and lets everybody wait longer; what "
+      "cannot be done before its own deadline is refused in any case.");
   AddNumber("--held-bytes", config_.limits.held_bytes, {1 << 20, int64_t{1} << 40},
             "Bytes of input and output of all requests that are not answered yet, queued or not. "
             "Beyond it calls are refused with RESOURCE_EXHAUSTED, and streams are read no further; "

@@ -94,6 +94,7 @@ void AddAnswerCommand(CLI::App& app, Run& run) {
   const auto flags = std::make_shared<AnswerFlags>();
   AddConnectionFlags(*command, flags->connection);
   AddModelFlag(*command, flags->options.model);
+  AddPriorityFlag(*command, flags->options.priority);
   AddTextFlags(*command, flags->questions, "question", "Questions about the context");
   AddGroupFlag(*command, flags->questions);
   CLI::Option_group* context = command->add_option_group("context");

@@ -72,6 +72,7 @@ absl::Status ClassifyTexts(const ClassifyFlags& flags, const std::vector<Input>&
 absl::Status ClassifyTokensOf(const ClassifyFlags& flags, const std::vector<Input>& inputs,
                               size_t first, const Client& client, std::ostream& out) {
   ClassifyTokensOptions options = flags.token_options;
+  options.priority = flags.options.priority;
   options.model = flags.options.model;
   options.truncation = flags.options.truncation;
   options.length_max = flags.options.length_max;
@@ -135,6 +136,7 @@ void AddClassifyCommand(CLI::App& app, Run& run) {
   const auto flags = std::make_shared<ClassifyFlags>();
   AddConnectionFlags(*command, flags->connection);
   AddModelFlag(*command, flags->options.model);
+  AddPriorityFlag(*command, flags->options.priority);
   AddTextFlags(*command, flags->texts, "text", "Texts to label");
   AddGroupFlag(*command, flags->texts);
   AddPairFlag(*command, flags->texts);

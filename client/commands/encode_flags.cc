@@ -153,6 +153,7 @@ absl::StatusOr<TextRange> ParseRange(const std::string& text) {
 
 void AddPooledVectorFlags(CLI::App& command, EncodeOptions& options) {
   AddModelFlag(command, options.model);
+  AddPriorityFlag(command, options.priority);
   AddChoice<Pooling>(command, "--pooling", options.pooling,
                      {{"cls", Pooling::kCls},
                       {"mean", Pooling::kMean},

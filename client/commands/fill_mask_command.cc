@@ -72,6 +72,7 @@ void AddFillMaskCommand(CLI::App& app, Run& run) {
   const auto flags = std::make_shared<FillMaskFlags>();
   AddConnectionFlags(*command, flags->connection);
   AddModelFlag(*command, flags->options.model);
+  AddPriorityFlag(*command, flags->options.priority);
   AddTextFlags(*command, flags->texts, "text", "Texts with at least one mask token each");
   AddGroupFlag(*command, flags->texts);
   AddPairFlag(*command, flags->texts);

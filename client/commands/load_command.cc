@@ -12,6 +12,7 @@
 #include "client/commands/connection.h"
 #include "client/commands/jsonl.h"
 #include "client/commands/load_json.h"
+#include "client/commands/option_flags.h"
 #include "client/convert_encode.h"
 #include "client/load/generator.h"
 
@@ -150,7 +151,8 @@ void AddScheduleFlags(CLI::App& command, LoadFlags& flags) {
 }
 
 void AddContentFlags(CLI::App& command, LoadFlags& flags) {
-  command.add_option("--model", flags.encode.model, "Which model; default: the first served");
+  AddModelFlag(command, flags.encode.model);
+  AddPriorityFlag(command, flags.encode.priority);
   command.add_option("--inputs", flags.inputs, "Inputs a request")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();

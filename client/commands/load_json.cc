@@ -25,6 +25,7 @@ std::string FormatReportJson(const LoadReport& report) {
       {"requests_per_second", report.requests_per_second},
       {"tokens_per_second", report.tokens_per_second},
       {"latency_ms", ToJson(report.latency)},
+      {"failure_ms", ToJson(report.failures)},
       {"queue_ms", ToJson(report.queue)},
       {"compute_ms", ToJson(report.compute)},
       {"sent_late_ms", ToJson(report.late)},

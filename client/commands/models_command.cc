@@ -52,8 +52,9 @@ void PrintLimits(const Limits& limits, std::ostream& out) {
       << "              " << limits.documents_per_request << " documents a request, "
       << limits.candidates_per_mask << " candidates a mask, " << limits.answers_per_question
       << " answers a question\n"
-      << "              deadline " << limits.default_deadline_seconds << " s by default, "
-      << limits.deadline_cap_seconds << " s at most\n";
+      << "              " << limits.queue_wait_seconds << " s of work waiting, deadline "
+      << limits.default_deadline_seconds << " s by default, " << limits.deadline_cap_seconds
+      << " s at most\n";
 }
 
 void PrintHead(const ModelInfo& model, std::ostream& out) {

@@ -28,6 +28,7 @@ RawJson LimitsJson(const Limits& limits) {
       .Add("held_bytes", limits.held_bytes)
       .Add("request_text_bytes", limits.request_text_bytes)
       .Add("default_deadline_seconds", limits.default_deadline_seconds)
+      .Add("queue_wait_seconds", limits.queue_wait_seconds)
       .Add("deadline_cap_seconds", limits.deadline_cap_seconds)
       .Add("documents_per_request", limits.documents_per_request)
       .Add("candidates_per_mask", limits.candidates_per_mask)

@@ -17,6 +17,13 @@ void AddModelFlag(CLI::App& command, std::string& model) {
   command.add_option("--model", model, "Which model; default: the first served");
 }
 
+void AddPriorityFlag(CLI::App& command, Priority& priority) {
+  AddChoice<Priority>(
+      command, "--priority", priority,
+      {{"high", Priority::kHigh}, {"normal", Priority::kNormal}, {"low", Priority::kLow}},
+      "What goes first while others wait: high, normal (the default), low");
+}
+
 void AddLengthFlags(CLI::App& command, Truncation& truncation, std::optional<int32_t>& length_max) {
   AddChoice<Truncation>(
       command, "--truncate", truncation,

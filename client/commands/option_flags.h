@@ -32,6 +32,8 @@ void AddCount(CLI::App& command, const std::string& flag, std::optional<int32_t>
 
 // --model.
 void AddModelFlag(CLI::App& command, std::string& model);
+// --priority.
+void AddPriorityFlag(CLI::App& command, Priority& priority);
 // --truncate and --max-length.
 void AddLengthFlags(CLI::App& command, Truncation& truncation, std::optional<int32_t>& length_max);
 // --offsets.

@@ -66,6 +66,7 @@ void AddRerankCommand(CLI::App& app, Run& run) {
   const auto flags = std::make_shared<RerankFlags>();
   AddConnectionFlags(*command, flags->connection);
   AddModelFlag(*command, flags->options.model);
+  AddPriorityFlag(*command, flags->options.priority);
   command->add_option("--query", flags->query, "The query")->required();
   AddTextFlags(*command, flags->documents, "document", "Documents to rank");
   AddCount(*command, "--top-n", flags->options.top_n, "The best so many; default: all");

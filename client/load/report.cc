@@ -41,6 +41,7 @@ LatencySummary SummarizeLatencies(std::vector<double> seconds) {
 LoadReport Summarize(std::span<const LoadSample> samples, double warmup_seconds) {
   LoadReport report;
   std::vector<double> latency;
+  std::vector<double> failures;
   std::vector<double> late;
   std::vector<double> queue;
   std::vector<double> compute;
@@ -51,6 +52,7 @@ LoadReport Summarize(std::span<const LoadSample> samples, double warmup_seconds)
     late.push_back(sample.sent - sample.intended);
     if (sample.code != 0) {
       ++report.failed;
+      failures.push_back(sample.done - sample.sent);
       continue;
     }
     ++report.answered;
@@ -65,6 +67,7 @@ LoadReport Summarize(std::span<const LoadSample> samples, double warmup_seconds)
     report.tokens_per_second = static_cast<double>(report.tokens) / report.seconds;
   }
   report.latency = SummarizeLatencies(std::move(latency));
+  report.failures = SummarizeLatencies(std::move(failures));
   report.late = SummarizeLatencies(std::move(late));
   report.queue = SummarizeLatencies(std::move(queue));
   report.compute = SummarizeLatencies(std::move(compute));
@@ -78,6 +81,7 @@ std::string FormatReport(const LoadReport& report) {
       report.sent, report.answered, report.failed, report.seconds, report.requests_per_second,
       report.tokens_per_second);
   AppendLatency("latency", report.latency, out);
+  if (report.failed > 0) AppendLatency("failures", report.failures, out);
   AppendLatency("queue", report.queue, out);
   AppendLatency("compute", report.compute, out);
   AppendLatency("sent late", report.late, out);

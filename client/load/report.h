@@ -36,7 +36,8 @@ struct LoadReport {
   double seconds = 0;  // From the end of the warm-up to the last answer.
   double requests_per_second = 0;
   double tokens_per_second = 0;
-  LatencySummary latency;  // Of answered requests, seconds, from the intended time.
+  LatencySummary latency;   // Of answered requests, seconds, from the intended time.
+  LatencySummary failures;  // Of the others, seconds, from when they were sent.
   LatencySummary late;  // Sent after intended, seconds: high values mean the client was too slow.
   LatencySummary queue;
   LatencySummary compute;

@@ -52,15 +52,15 @@ void AddByCode(prometheus::Family<Counter>& family, prometheus::Labels labels,
 double Seconds(Clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
 
 // A gauge of each queue.
+template <typename Value>
 prometheus::MetricFamily OfQueues(const char* name, const char* help,
-                                  const std::vector<ScrapedMetrics::Queue>& queues,
-                                  int64_t QueueDepth::*member) {
+                                  const std::vector<ScrapedMetrics::Queue>& queues, Value value) {
   prometheus::MetricFamily family{
       .name = name, .help = help, .type = prometheus::MetricType::Gauge, .metric = {}};
   for (const ScrapedMetrics::Queue& queue : queues) {
     prometheus::ClientMetric metric;
     metric.label = {{.name = "model", .value = queue.model}};
-    metric.gauge.value = static_cast<double>(queue.depth.*member);
+    metric.gauge.value = static_cast<double>(value(queue));
     family.metric.push_back(std::move(metric));
   }
   return family;
@@ -99,7 +99,11 @@ void ModelMetrics::RecordBatch(const BatchReport& report) {
   batch_compute_seconds_->Observe(report.compute_seconds);
   batch_tokens_->Observe(report.rows);
   batch_sequences_->Observe(report.sequences);
-  if (!report.status.ok()) batches_failed_->Increment();
+  if (absl::IsCancelled(report.status)) {
+    batches_abandoned_->Increment();
+  } else if (!report.status.ok()) {
+    batches_failed_->Increment();
+  }
 }
 
 Metrics::Metrics(const std::vector<std::string>& models)
@@ -195,6 +199,9 @@ void Metrics::AddInputsAndBatches() {
                &ModelMetrics::batch_sequences_);
   AddCounter("attnd_batches_failed_total", "Batches that failed; the log says why.",
              &ModelMetrics::batches_failed_);
+  AddCounter("attnd_batches_abandoned_total",
+             "Batches ended between two layers, because nobody waited for them any more.",
+             &ModelMetrics::batches_abandoned_);
 }
 
 void Metrics::RequestStarted() { in_flight_->Increment(); }
@@ -238,10 +245,14 @@ std::vector<prometheus::MetricFamily> ScrapedMetrics::Collect() const {
   return {
       OfQueues("attnd_queue_requests",
                "Inputs waiting, for a worker or for the result of an equal one.", queues,
-               &QueueDepth::jobs),
-      OfQueues("attnd_queue_tokens", "Tokens waiting for a worker.", queues, &QueueDepth::rows),
+               [](const Queue& queue) { return queue.depth.jobs; }),
+      OfQueues("attnd_queue_tokens", "Tokens waiting for a worker.", queues,
+               [](const Queue& queue) { return queue.depth.rows; }),
       OfQueues("attnd_queue_bytes", "Bytes that waiting inputs keep alive.", queues,
-               &QueueDepth::bytes),
+               [](const Queue& queue) { return queue.depth.bytes; }),
+      OfQueues("attnd_queue_expected_seconds",
+               "How long what waits would keep all workers busy, as expected.", queues,
+               [](const Queue& queue) { return queue.expected_seconds; }),
       One("attnd_result_cache_bytes", "Bytes of kept results.", kGauge, number(cache.bytes)),
       One("attnd_result_cache_entries", "Kept results.", kGauge, number(cache.entries)),
       One("attnd_result_cache_evictions_total", "Kept results that made room for others.", kCounter,

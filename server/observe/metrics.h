@@ -67,6 +67,7 @@ class ModelMetrics {
   prometheus::Histogram* batch_tokens_;
   prometheus::Histogram* batch_sequences_;
   prometheus::Counter* batches_failed_;
+  prometheus::Counter* batches_abandoned_;
   prometheus::Counter* shared_;
   prometheus::Counter* cache_hits_;
   prometheus::Counter* cache_misses_;
@@ -123,6 +124,7 @@ class ScrapedMetrics : public prometheus::Collectable {
   struct Queue {
     std::string model;
     QueueDepth depth;
+    double expected_seconds = 0;  // Engine::expected_seconds.
   };
   struct Source {
     std::function<std::vector<Queue>()> queues;

@@ -55,8 +55,7 @@ absl::Status Submit(UnaryCall& call, TaskType task, std::string_view field) {
   }
   call.Keep(
       std::make_shared<HeldBytes>(call.service().held_bytes, static_cast<int64_t>(job->bytes)));
-  job->deadline = call.deadline();
-  job->cancelled = call.cancelled();
+  call.terms().ApplyTo(*job);
   job->task = std::move(task);
   job->done = [&call](std::unique_ptr<Job> finished, const absl::Status& status) {
     const ServiceContext& service = call.service();

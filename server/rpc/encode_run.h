@@ -22,10 +22,8 @@ class EncodeRun {
   EncodeRun(const ServiceContext& service, const ModelContext& model, EncodePlan plan);
 
   // As JobsRun::Submit.
-  absl::Status Submit(Clock::time_point deadline,
-                      const std::shared_ptr<const std::atomic<bool>>& cancelled,
-                      std::function<void(absl::Status)> done) {
-    return run_.Submit(deadline, cancelled, std::move(done));
+  absl::Status Submit(const JobTerms& terms, std::function<void(absl::Status)> done) {
+    return run_.Submit(terms, std::move(done));
   }
 
   const ModelContext& model() const { return model_; }

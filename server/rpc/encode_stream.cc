@@ -72,7 +72,8 @@ absl::Status EncodeStreamCall::Accept(const grpc::ByteBuffer& message) {
   auto item = std::make_unique<Item>();
   item->started = Clock::now();
   item->metrics = &service_.metrics.of_lane(service_.attention_lane);
-  item->deadline = JobDeadline(context_->deadline(), service_.limits);
+  item->terms = {.deadline = JobDeadline(context_->deadline(), service_.limits),
+                 .cancelled = cancelled_};
   // The id is read by itself, so that a message that is broken elsewhere fails alone.
   item->id = FindField(BytesOf(message), v1::EncodeStreamRequest::kIdFieldNumber).value_or("");
   RETURN_IF_ERROR(CheckId(item->id));
@@ -104,6 +105,7 @@ absl::Status EncodeStreamCall::Plan(const grpc::ByteBuffer& message, Item& item)
   if (!request.has_request()) {
     return Refuse(v1::ERROR_REASON_MISSING_FIELD, "request", "the request is needed");
   }
+  RETURN_IF_ERROR(ReadPriority(request.request().priority(), item.terms.priority));
   ASSIGN_OR_RETURN(const ModelContext* model, service_.FindModel(request.request().model()));
   item.metrics = &model->metrics;
   ASSIGN_OR_RETURN(EncodePlan plan,
@@ -119,9 +121,9 @@ void EncodeStreamCall::Submit(ItemPtr owned) {
     computing_[item] = std::move(owned);
   }
   absl::Status status = absl::DeadlineExceededError("");
-  if (Clock::now() < item->deadline) {
+  if (Clock::now() < item->terms.deadline) {
     status = Guarded(service_.log, [&] {
-      return item->run->Submit(item->deadline, cancelled_,
+      return item->run->Submit(item->terms,
                                [self = shared_from_this(), item](absl::Status outcome) {
                                  self->JobsDone(item, std::move(outcome));
                                });

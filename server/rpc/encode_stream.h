@@ -49,7 +49,7 @@ class EncodeStreamCall : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
   struct Item {
     std::string id;
     Clock::time_point started{};
-    Clock::time_point deadline{};
+    JobTerms terms;
     ModelMetrics* metrics = nullptr;  // Of its model, once that is known.
     std::unique_ptr<EncodeRun> run;   // Null if the request was refused before it had one.
     absl::Status status;              // The outcome, once ready.

@@ -25,7 +25,7 @@ absl::Status HandleEncode(UnaryCall& call, const v1::EncodeRequest& request) {
   auto owned = std::make_shared<EncodeRun>(call.service(), *model, std::move(plan));
   EncodeRun* run = owned.get();
   call.Keep(std::move(owned));
-  return run->Submit(call.deadline(), call.cancelled(), [&call, run](absl::Status status) {
+  return run->Submit(call.terms(), [&call, run](absl::Status status) {
     call.Guard([&] {
       if (status.ok()) {
         v1::EncodeResponse response;
@@ -67,7 +67,7 @@ absl::Status HandleSimilarity(UnaryCall& call, const v1::SimilarityRequest& requ
       return status;
     });
   };
-  return run->Submit(call.deadline(), call.cancelled(), done);
+  return run->Submit(call.terms(), done);
 }
 
 }  // namespace

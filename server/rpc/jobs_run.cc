@@ -67,9 +67,7 @@ void JobsRun::TakeKept() {
   places_.resize(kept);
 }
 
-absl::Status JobsRun::Submit(Clock::time_point deadline,
-                             const std::shared_ptr<const std::atomic<bool>>& cancelled,
-                             std::function<void(absl::Status)> done) {
+absl::Status JobsRun::Submit(const JobTerms& terms, std::function<void(absl::Status)> done) {
   on_done_ = std::move(done);
   TakeKept();
   if (waiting_.empty()) {
@@ -78,8 +76,7 @@ absl::Status JobsRun::Submit(Clock::time_point deadline,
   }
   for (size_t i = 0; i < waiting_.size(); ++i) {
     Job& job = *waiting_[i];
-    job.deadline = deadline;
-    job.cancelled = cancelled;
+    terms.ApplyTo(job);
     job.done = [this, place = places_[i]](std::unique_ptr<Job> finished,
                                           const absl::Status& status) {
       JobDone(place, std::move(finished), status);

@@ -31,9 +31,7 @@ class JobsRun {
   // from whatever thread the last job ends on, or before this returns if all results were kept:
   // with OK if all jobs were computed, else with the first that failed. On error it is not called,
   // and Submit may be tried again. The run must outlive `done`.
-  absl::Status Submit(Clock::time_point deadline,
-                      const std::shared_ptr<const std::atomic<bool>>& cancelled,
-                      std::function<void(absl::Status)> done);
+  absl::Status Submit(const JobTerms& terms, std::function<void(absl::Status)> done);
 
   // Of the jobs.
   int64_t bytes() const { return bytes_; }
@@ -96,7 +94,7 @@ absl::Status RunPlan(UnaryCall& call, const ModelContext& model, Plan planned,
       return fits;
     });
   };
-  return state->run.Submit(call.deadline(), call.cancelled(), done);
+  return state->run.Submit(call.terms(), done);
 }
 
 }  // namespace attnd

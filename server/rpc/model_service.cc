@@ -72,6 +72,7 @@ void Describe(const Limits& limits, v1::Limits& to) {
   to.set_request_text_bytes(limits.request_text_bytes);
   to.set_default_deadline_seconds(Seconds(limits.default_deadline));
   to.set_deadline_cap_seconds(Seconds(limits.deadline_cap));
+  to.set_queue_wait_seconds(Seconds(limits.queue_wait));
   to.set_layers_per_request(limits.layers_per_request);
   to.set_attention_map_scores(limits.attention_map_scores);
   to.set_spans_per_input(limits.spans_per_input);

@@ -24,8 +24,9 @@ UnaryCall::UnaryCall(const ServiceContext& service, Method method,
       context_(context),
       reply_(reply),
       started_(Clock::now()),
-      deadline_(JobDeadline(context->deadline(), service.limits)),
-      cancelled_(std::make_shared<std::atomic<bool>>(false)) {
+      cancelled_(std::make_shared<std::atomic<bool>>(false)),
+      terms_{.deadline = JobDeadline(context->deadline(), service.limits),
+             .cancelled = cancelled_} {
   service_.metrics.RequestStarted();
 }
 

@@ -11,6 +11,7 @@
 #include "grpcpp/server_context.h"
 #include "grpcpp/support/byte_buffer.h"
 #include "grpcpp/support/server_callback.h"
+#include "server/rpc/job_terms.h"
 #include "server/rpc/service_context.h"
 
 namespace attnd {
@@ -33,6 +34,9 @@ class UnaryCall : public grpc::ServerUnaryReactor {
     call->Guard([&]() -> absl::Status {
       Request message;
       absl::Status status = call->Parse(*request, message);
+      if constexpr (requires { message.priority(); }) {
+        if (status.ok()) status = ReadPriority(message.priority(), call->terms_.priority);
+      }
       return status.ok() ? handle(*call, message) : status;
     });
     return call;
@@ -56,9 +60,8 @@ class UnaryCall : public grpc::ServerUnaryReactor {
   void Keep(std::shared_ptr<void> state) { state_ = std::move(state); }
 
   const ServiceContext& service() const { return service_; }
-  Clock::time_point deadline() const { return deadline_; }
-  // Set when the client has gone. Shared with jobs, which may outlive the call in the queue.
-  std::shared_ptr<const std::atomic<bool>> cancelled() const { return cancelled_; }
+  // Of the call's jobs.
+  const JobTerms& terms() const { return terms_; }
 
  private:
   UnaryCall(const ServiceContext& service, Method method, grpc::CallbackServerContext* context,
@@ -75,10 +78,11 @@ class UnaryCall : public grpc::ServerUnaryReactor {
   grpc::CallbackServerContext* const context_;
   grpc::ByteBuffer* const reply_;
   const Clock::time_point started_;
-  const Clock::time_point deadline_;
   const std::chrono::system_clock::time_point wall_started_ = std::chrono::system_clock::now();
   std::atomic<bool> expired_ = false;  // Why it was cancelled; set before that.
+  // Set when the client has gone. Shared with jobs, which may outlive the call in the queue.
   const std::shared_ptr<std::atomic<bool>> cancelled_;
+  JobTerms terms_;
   std::shared_ptr<void> state_;
 };
 

@@ -6,6 +6,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/strip.h"
 #include "core/base/strings.h"
+#include "core/batch/limits.h"
 #include "google/rpc/error_details.pb.h"
 
 namespace attnd {
@@ -62,6 +63,7 @@ absl::StatusCode CodeOf(v1::ErrorReason reason) {
     case v1::ERROR_REASON_NOT_SUPPORTED_BY_MODEL:
       return absl::StatusCode::kFailedPrecondition;
     case v1::ERROR_REASON_QUEUE_FULL:
+    case v1::ERROR_REASON_WAIT_TOO_LONG:
       return absl::StatusCode::kResourceExhausted;
     case v1::ERROR_REASON_DEADLINE_EXCEEDED:
       return absl::StatusCode::kDeadlineExceeded;
@@ -94,7 +96,7 @@ absl::Status Refuse(v1::ErrorReason reason, std::string_view field, std::string_
     violation->set_description(std::string(description));
     Attach(status, bad_request);
   }
-  if (reason == v1::ERROR_REASON_QUEUE_FULL) {
+  if (CodeOf(reason) == absl::StatusCode::kResourceExhausted) {
     google::rpc::RetryInfo retry;
     const int64_t milliseconds = RandomRetryMilliseconds();
     retry.mutable_retry_delay()->set_seconds(milliseconds / 1000);
@@ -113,7 +115,9 @@ absl::Status WithReason(const absl::Status& status) {
   if (status.ok() || ErrorReasonOf(status) != v1::ERROR_REASON_UNSPECIFIED) return status;
   switch (status.code()) {
     case absl::StatusCode::kResourceExhausted:
-      return Refuse(v1::ERROR_REASON_QUEUE_FULL, "", ToStd(status.message()));
+      return Refuse(status.GetPayload(kWaitTooLong) ? v1::ERROR_REASON_WAIT_TOO_LONG
+                                                    : v1::ERROR_REASON_QUEUE_FULL,
+                    "", ToStd(status.message()));
     case absl::StatusCode::kUnavailable:
       return Refuse(v1::ERROR_REASON_SHUTTING_DOWN, "", "the server is shutting down");
     case absl::StatusCode::kDeadlineExceeded:

@@ -103,6 +103,8 @@ TEST(Summarize, CountsFromTheIntendedTimeAndLeavesTheWarmUpOut) {
   EXPECT_DOUBLE_EQ(report.tokens_per_second, 20.0);
   EXPECT_DOUBLE_EQ(report.latency.max, 1.0);
   EXPECT_DOUBLE_EQ(report.late.max, 0.5);
+  EXPECT_NEAR(report.failures.p50, 0.1, 1e-9);
+  EXPECT_NEAR(report.failures.max, 10.0, 1e-9);
   EXPECT_DOUBLE_EQ(report.queue.p50, 0.25);
   EXPECT_EQ(report.requests_by_code.at("OK"), 2);
   EXPECT_EQ(report.requests_by_code.at("RESOURCE_EXHAUSTED"), 1);

@@ -328,6 +328,7 @@ TEST(ModelTest, EveryLimitIsTold) {
                       .queue_tokens = 1004,
                       .queue_requests = 5,
                       .queue_bytes = 1 << 22,
+                      .queue_wait = std::chrono::milliseconds(2500),
                       .held_bytes = 1 << 23,
                       .attention_scores = 1005,
                       .attention_flops = int64_t{1} << 40,
@@ -359,6 +360,7 @@ TEST(ModelTest, EveryLimitIsTold) {
   expected.set_candidates_per_mask(9);
   expected.set_answers_per_question(10);
   expected.set_default_deadline_seconds(1.5);
+  expected.set_queue_wait_seconds(2.5);
   expected.set_deadline_cap_seconds(2);
 
   Config config = TestServer::DefaultConfig();
