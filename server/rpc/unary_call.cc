@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <string>
+#include <utility>
 
 #include "core/base/strings.h"
 #include "server/rpc/guard.h"
@@ -13,6 +14,9 @@ namespace {
 
 // gRPC's name for how long a refused client should wait before it tries again.
 constexpr char kRetryPushback[] = "grpc-retry-pushback-ms";
+
+// All methods but those that ask for health: kubelets and proxies have no key.
+bool NeedsKey(Method method) { return method != Method::kCheck; }
 
 }  // namespace
 
@@ -27,6 +31,18 @@ UnaryCall::UnaryCall(const ServiceContext& service, Method method,
       deadline_(JobDeadline(context->deadline(), service.limits)),
       cancelled_(std::make_shared<std::atomic<bool>>(false)) {
   service_.metrics.RequestStarted();
+}
+
+absl::Status UnaryCall::LetIn() {
+  if (!NeedsKey(method_)) return absl::OkStatus();
+  ASSIGN_OR_RETURN(entrant_, Enter(service_, *context_));
+  auto place = TakePlace(service_, entrant_);
+  if (!place.ok()) {
+    service_.metrics.CallerRejected(entrant_.number());
+    return place.status();
+  }
+  place_ = *std::move(place);
+  return absl::OkStatus();
 }
 
 absl::Status UnaryCall::Parse(const grpc::ByteBuffer& bytes,
@@ -44,6 +60,7 @@ void UnaryCall::Reply(const google::protobuf::Message& message) {
   const absl::Status outcome = WithReason(Outcome(absl::OkStatus()));
   metrics_->RequestFinished(method_, outcome,
                             std::chrono::duration<double>(Clock::now() - started_).count());
+  place_.GiveBack();
   Finish(grpc::Status::OK);
 }
 
@@ -57,6 +74,7 @@ void UnaryCall::Fail(const absl::Status& status) {
   }
   metrics_->RequestFinished(method_, refusal,
                             std::chrono::duration<double>(Clock::now() - started_).count());
+  place_.GiveBack();
   Finish(ToGrpc(refusal));
 }
 

@@ -62,7 +62,10 @@ absl::StatusCode CodeOf(v1::ErrorReason reason) {
     case v1::ERROR_REASON_NOT_SUPPORTED_BY_MODEL:
       return absl::StatusCode::kFailedPrecondition;
     case v1::ERROR_REASON_QUEUE_FULL:
+    case v1::ERROR_REASON_CALLER_LIMIT:
       return absl::StatusCode::kResourceExhausted;
+    case v1::ERROR_REASON_UNAUTHENTICATED:
+      return absl::StatusCode::kUnauthenticated;
     case v1::ERROR_REASON_DEADLINE_EXCEEDED:
       return absl::StatusCode::kDeadlineExceeded;
     case v1::ERROR_REASON_CANCELLED:
@@ -94,7 +97,7 @@ absl::Status Refuse(v1::ErrorReason reason, std::string_view field, std::string_
     violation->set_description(std::string(description));
     Attach(status, bad_request);
   }
-  if (reason == v1::ERROR_REASON_QUEUE_FULL) {
+  if (CodeOf(reason) == absl::StatusCode::kResourceExhausted) {
     google::rpc::RetryInfo retry;
     const int64_t milliseconds = RandomRetryMilliseconds();
     retry.mutable_retry_delay()->set_seconds(milliseconds / 1000);
