@@ -1,10 +1,58 @@
 #include "client/channel.h"
 
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/ascii.h"
 #include "grpcpp/create_channel.h"
 #include "grpcpp/security/credentials.h"
 #include "grpcpp/support/channel_arguments.h"
+#include "grpcpp/support/client_interceptor.h"
 
 namespace attnd::client {
+namespace {
+
+constexpr size_t kApiKeyBytesMax = 512;
+
+// On the channel and not on each call, so that no call can forget the key. Not call credentials,
+// which gRPC has only for channels with TLS.
+class SendApiKey : public grpc::experimental::Interceptor {
+ public:
+  explicit SendApiKey(std::string authorization) : authorization_(std::move(authorization)) {}
+
+  void Intercept(grpc::experimental::InterceptorBatchMethods* methods) override {
+    if (methods->QueryInterceptionHookPoint(
+            grpc::experimental::InterceptionHookPoints::PRE_SEND_INITIAL_METADATA)) {
+      methods->GetSendInitialMetadata()->emplace("authorization", authorization_);
+    }
+    methods->Proceed();
+  }
+
+ private:
+  const std::string authorization_;
+};
+
+class SendApiKeyFactory : public grpc::experimental::ClientInterceptorFactoryInterface {
+ public:
+  explicit SendApiKeyFactory(const std::string& key) : authorization_("Bearer " + key) {}
+
+  grpc::experimental::Interceptor* CreateClientInterceptor(
+      grpc::experimental::ClientRpcInfo*) override {
+    return new SendApiKey(authorization_);  // gRPC's, for the time of a call.
+  }
+
+ private:
+  const std::string authorization_;
+};
+
+}  // namespace
+
+bool IsApiKey(std::string_view text) {
+  const auto is_visible = [](char c) { return absl::ascii_isgraph(static_cast<unsigned char>(c)); };
+  return !text.empty() && text.size() <= kApiKeyBytesMax &&
+         std::all_of(text.begin(), text.end(), is_visible);
+}
 
 std::shared_ptr<grpc::Channel> OpenChannel(const ChannelOptions& options) {
   // A silent peer is noticed within 80 s while a call is open; attnd accepts pings from 30 s up.
@@ -18,7 +66,12 @@ std::shared_ptr<grpc::Channel> OpenChannel(const ChannelOptions& options) {
   if (options.sharing == ConnectionSharing::kSeparate) {
     arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   }
-  return grpc::CreateCustomChannel(options.target, grpc::InsecureChannelCredentials(), arguments);
+  std::vector<std::unique_ptr<grpc::experimental::ClientInterceptorFactoryInterface>> interceptors;
+  if (IsApiKey(options.api_key)) {
+    interceptors.push_back(std::make_unique<SendApiKeyFactory>(options.api_key));
+  }
+  return grpc::experimental::CreateCustomChannelWithInterceptors(
+      options.target, grpc::InsecureChannelCredentials(), arguments, std::move(interceptors));
 }
 
 }  // namespace attnd::client

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "grpcpp/channel.h"
 
@@ -17,7 +18,11 @@ struct ChannelOptions {
   std::string target;
   int32_t reply_bytes_max = 4 * 1024 * 1024;
   ConnectionSharing sharing = ConnectionSharing::kShared;
+  std::string api_key;  // Goes with each call, if IsApiKey; gRPC would end the process over others.
 };
+
+// 1 to 512 visible ASCII characters.
+bool IsApiKey(std::string_view text);
 
 // A plaintext channel, not connected yet. Proxies named by the environment are for the web and are
 // not used.

@@ -38,6 +38,9 @@ struct ConnectOptions {
   std::chrono::milliseconds deadline{10'000};
   // The largest reply accepted; attnd sends at most its own limit (4 MiB by default).
   int32_t reply_bytes_max = 4 * 1024 * 1024;
+  // Of attnd's --api-keys, sent with each call: 1 to 512 visible ASCII characters; any other text
+  // is not sent. Whoever sees a plaintext connection sees the key.
+  std::string api_key;
 };
 
 class Client {

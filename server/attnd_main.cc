@@ -2,6 +2,8 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -20,6 +22,7 @@
 #include "core/batch/model_executor.h"
 #include "core/model/model.h"
 #include "grpc/support/log.h"
+#include "server/api_keys.h"
 #include "server/calibration.h"
 #include "server/config.h"
 #include "server/cpu_quota.h"
@@ -111,6 +114,7 @@ void LogLimits(const Config& config, const CpuQuota& quota, spdlog::logger& log)
            limits.documents_per_request, limits.candidates_per_mask, limits.answers_per_question);
   log.info("results: equal inputs in flight are computed {}; {} bytes are kept",
            config.share_identical ? "once" : "each by itself", config.result_cache_bytes);
+  if (config.api_keys.empty()) log.info("api keys: none; whoever reaches this server may call");
   if (config.insecure) log.warn("insecure: others may reach this server, in plaintext");
 }
 
@@ -167,6 +171,14 @@ absl::StatusOr<CalibrationTexts> ReadTexts(const Config& config) {
   return CalibrationTexts::Read(config.calibration_texts);
 }
 
+// Memory holds the keys of calls, and whatever is sent: it stays out of core files, and out of
+// reach of debuggers of the same user.
+void KeepMemoryPrivate() {
+  const rlimit none{};
+  setrlimit(RLIMIT_CORE, &none);
+  prctl(PR_SET_DUMPABLE, 0);
+}
+
 // core/layers/kernels.cc is compiled for these.
 absl::Status CheckCpu() {
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return absl::OkStatus();
@@ -195,6 +207,7 @@ absl::Status Run(Config config, std::shared_ptr<spdlog::logger> log) {
   RETURN_IF_ERROR(CheckPrecisions(config));
   const CpuQuota quota = ReadCpuQuota();
   if (config.workers == 0) config.workers = quota.cpus;
+  if (!config.api_keys.empty()) KeepMemoryPrivate();
 
   LogLimits(config, quota, *log);
   AccuracyDemand demand{.cosine_min = config.accuracy_min};
@@ -229,6 +242,7 @@ absl::Status Run(Config config, std::shared_ptr<spdlog::logger> log) {
 
 absl::Status Check(const Config& config) {
   RETURN_IF_ERROR(ReadTexts(config).status());
+  RETURN_IF_ERROR(ApiKeys::Open(config).status());
   RETURN_IF_ERROR(CheckPrecisions(config));
   for (const ModelSource& source : config.models) {
     const absl::Status status = CheckModel(source.path);

@@ -45,6 +45,8 @@ struct Config {
   std::string metrics_listen = "127.0.0.1:9090";  // Empty: no metrics.
   bool insecure = false;
   bool reflection = false;
+  std::string api_keys;  // A file (server/auth/caller_keys.h); empty: whoever reaches it may call.
+  std::chrono::nanoseconds api_keys_refresh = std::chrono::seconds(2);
   int workers = 0;  // 0: as many as the CPU quota has.
   Precision precision = Precision::kF32;
   std::string calibration_texts;  // A file; empty: those that attnd brings along.

@@ -9,6 +9,7 @@
 #include "absl/time/time.h"
 #include "core/base/strings.h"
 #include "server/address.h"
+#include "server/auth/caller_keys.h"
 
 namespace attnd {
 namespace {
@@ -35,6 +36,7 @@ ConfigFlags::ConfigFlags(CLI::App& app, Config& config) : app_(app), config_(con
   AddModels();
   AddPrecision();
   AddAddresses();
+  AddKeys();
   AddEngine();
   AddLimits();
   AddHeadLimits();
@@ -92,6 +94,24 @@ void ConfigFlags::AddAddresses() {
                       "nobody who they are: put a proxy or a network policy before it."));
   Named(app_.add_flag("--reflection", config_.reflection,
                       "Serve gRPC reflection, so that grpcurl needs no proto files."));
+}
+
+void ConfigFlags::AddKeys() {
+  Named(app_.add_option(
+            "--api-keys", config_.api_keys,
+            StrCat("A file of who may call: {\"callers\": [{\"name\": \"search\", "
+                   "\"key_sha256\": [\"64 hexadecimal digits\"], \"requests_in_flight_max\": 8}]}; "
+                   "at most ",
+                   kKeyFileCallersMax, " callers of 1 to ", kKeysOfCallerMax,
+                   " keys, the limit on requests is optional, and only its owner may write to the "
+                   "file. Every call but health checks then needs one of these keys, as "
+                   "`authorization: Bearer KEY`, and reflection is not served. Empty: whoever "
+                   "reaches attnd may call.")))
+      ->type_name("FILE")
+      ->capture_default_str();
+  AddDuration("--api-keys-refresh", config_.api_keys_refresh, milliseconds(10), hours(1),
+              "How often that file is looked at for changes. A key that was taken out of it is "
+              "valid for as long; a file that is wrong changes nothing.");
 }
 
 void ConfigFlags::AddEngine() {
@@ -248,6 +268,9 @@ std::string ConfigFlags::Finish() {
   if (!config_.metrics_listen.empty()) {
     std::string wrong = CheckAddress("--metrics-listen", config_.metrics_listen, false);
     if (!wrong.empty()) return wrong;
+  }
+  if (config_.reflection && !config_.api_keys.empty()) {
+    return "--reflection: it would answer callers without a key, which --api-keys is to keep out";
   }
   const Limits& limits = config_.limits;
   if (limits.default_deadline > limits.deadline_cap) {

@@ -38,6 +38,7 @@ class ConfigFlags {
   void AddModels();
   void AddPrecision();
   void AddAddresses();
+  void AddKeys();
   void AddLimits();
   void AddHeadLimits();
   void AddEngine();

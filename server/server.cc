@@ -19,6 +19,7 @@
 #include "grpcpp/server.h"
 #include "prometheus/exposer.h"
 #include "server/address.h"
+#include "server/api_keys.h"
 #include "server/grpc_options.h"
 #include "server/observe/metrics.h"
 #include "server/rpc/attention_service.h"
@@ -117,7 +118,7 @@ std::unique_ptr<ResultCache> MakeCache(const Config& config) {
 
 struct Server::Parts {
   Parts(const Config& given, std::vector<ModelEntry> entries,
-        std::shared_ptr<spdlog::logger> logger)
+        std::shared_ptr<spdlog::logger> logger, std::unique_ptr<ApiKeys> api_keys)
       : config(given),
         log(std::move(logger)),
         metrics(NamesOf(entries)),
@@ -126,7 +127,10 @@ struct Server::Parts {
         engine(EngineOptions(config, metrics, *log), MakeLanes(config, entries)),
         scraped(std::make_shared<ScrapedMetrics>(ScrapedMetrics::Source{
             .queues = [this] { return Queues(); },
-            .cache = [this] { return cache ? cache->usage() : ResultCache::Usage{}; }})) {}
+            .cache = [this] { return cache ? cache->usage() : ResultCache::Usage{}; }})),
+        keys(std::move(api_keys)) {
+    if (keys != nullptr) keys->Watch(config.api_keys_refresh, metrics, *log);
+  }
 
   int attention_lane() const { return static_cast<int>(models.size()); }
 
@@ -153,6 +157,7 @@ struct Server::Parts {
   // Shared, because the exposer holds a weak pointer to it.
   std::shared_ptr<ScrapedMetrics> scraped;
   std::unique_ptr<prometheus::Exposer> exposer;
+  const std::unique_ptr<ApiKeys> keys;
 
   std::atomic<int64_t> held_bytes = 0;
   const ServiceContext context{.models = models,
@@ -163,7 +168,8 @@ struct Server::Parts {
                                .log = *log,
                                .held_bytes = held_bytes,
                                .share_identical = config.share_identical,
-                               .cache = cache.get()};
+                               .cache = cache.get(),
+                               .keyring = keys ? &keys->keyring() : nullptr};
   EncoderServiceImpl encoder{context};
   AttentionServiceImpl attention{context};
   ClassifierServiceImpl classifier{context};
@@ -187,7 +193,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Config& config,
   CHECK_THAT(!models.empty());
   // Protobuf would log a line for every message that does not parse: ours are answered instead.
   google::protobuf::SetLogHandler(nullptr);
-  auto parts = std::make_unique<Parts>(config, std::move(models), std::move(log));
+  ASSIGN_OR_RETURN(std::unique_ptr<ApiKeys> keys, ApiKeys::Open(config));
+  auto parts = std::make_unique<Parts>(config, std::move(models), std::move(log), std::move(keys));
   RETURN_IF_ERROR(parts->engine.status());
   if (!config.metrics_listen.empty()) {
     ASSIGN_OR_RETURN(parts->exposer, Expose(config.metrics_listen));

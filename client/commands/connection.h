@@ -14,6 +14,7 @@ struct ConnectionFlags {
   std::string target = "127.0.0.1:50051";
   double deadline_seconds = 10;
   int reply_mebibytes_max = 4;
+  std::string api_key;  // Out of a file or the environment; a command line can be seen by others.
 
   ConnectOptions ToOptions() const;
 };

@@ -100,6 +100,7 @@ int RunLoad(LoadFlags flags, Streams& streams) {
   flags.load.target = connect.target;
   flags.load.deadline = connect.deadline;
   flags.load.reply_bytes_max = connect.reply_bytes_max;
+  flags.load.api_key = connect.api_key;
   flags.load.in_flight_max = flags.load.rate > 0 ? flags.in_flight_max : flags.concurrency;
   if (flags.load.rate <= 0 && flags.concurrency <= 0) {
     streams.error << "attnctl load: give --rate or --concurrency\n";

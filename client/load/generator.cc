@@ -89,7 +89,8 @@ absl::StatusOr<std::vector<std::unique_ptr<v1::EncoderService::Stub>>> Connect(
   for (int32_t i = 0; i < options.connections; ++i) {
     const auto channel = OpenChannel({.target = options.target,
                                       .reply_bytes_max = options.reply_bytes_max,
-                                      .sharing = ConnectionSharing::kSeparate});
+                                      .sharing = ConnectionSharing::kSeparate,
+                                      .api_key = options.api_key});
     if (!channel->WaitForConnected(std::chrono::system_clock::now() + options.connect_time_max)) {
       return absl::UnavailableError(absl::StrCat("no connection to ", options.target, " within ",
                                                  options.connect_time_max.count(), " ms"));

@@ -16,6 +16,7 @@ struct LoadOptions {
   std::string target;
   int32_t connections = 4;  // TCP connections, used in turn.
   int32_t reply_bytes_max = 4 * 1024 * 1024;
+  std::string api_key;  // As ConnectOptions::api_key.
   // Requests a second, whether or not the earlier ones are answered (open loop). 0: `concurrency`
   // decides.
   double rate = 0;

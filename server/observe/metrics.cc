@@ -3,6 +3,7 @@
 #include <chrono>
 #include <utility>
 
+#include "server/auth/caller_keys.h"
 #include "server/observe/process.h"
 #include "server/validate/error.h"
 
@@ -117,6 +118,7 @@ Metrics::Metrics(const std::vector<std::string>& models)
   prometheus::Registry& r = *registry_;
   AddRequests();
   AddInputsAndBatches();
+  AddKeys();
   AddByCode(BuildCounter()
                 .Name("attnd_streams_total")
                 .Help("EncodeStream calls ended, by status code.")
@@ -202,6 +204,62 @@ void Metrics::AddInputsAndBatches() {
   AddCounter("attnd_batches_abandoned_total",
              "Batches ended between two layers, because nobody waited for them any more.",
              &ModelMetrics::batches_abandoned_);
+}
+
+void Metrics::AddKeys() {
+  auto& denied = BuildCounter()
+                     .Name("attnd_calls_denied_total")
+                     .Help("Calls without a valid API key, by what was wrong with it.")
+                     .Register(*registry_);
+  for (const Denial denial : {Denial::kMissing, Denial::kMalformed, Denial::kUnknown}) {
+    denied_[static_cast<size_t>(denial)] =
+        &denied.Add({{"reason", std::string(DenialName(denial))}});
+  }
+  auto& reloads = BuildCounter()
+                      .Name("attnd_api_key_reloads_total")
+                      .Help("Times that the file of API keys had changed, by what came of it.")
+                      .Register(*registry_);
+  keys_reloaded_ = &reloads.Add({{"result", "ok"}});
+  keys_refused_ = &reloads.Add({{"result", "failed"}});
+  keys_stale_ = &BuildGauge()
+                     .Name("attnd_api_keys_stale")
+                     .Help("1 while the file of API keys is bad, and the keys of before hold.")
+                     .Register(*registry_)
+                     .Add({});
+}
+
+void Metrics::Denied(Denial denial) { denied_[static_cast<size_t>(denial)]->Increment(); }
+
+void Metrics::SetCallers(const std::vector<std::string>& names) {
+  auto& requests =
+      BuildCounter()
+          .Name("attnd_caller_requests_total")
+          .Help("Requests let in, by caller: a name of the key file at start, or other.")
+          .Register(*registry_);
+  auto& rejected = BuildCounter()
+                       .Name("attnd_caller_rejected_total")
+                       .Help("Requests refused because their caller had as many as it may.")
+                       .Register(*registry_);
+  const auto add = [&](const std::string& name) {
+    const prometheus::Labels labels{{"caller", name}};
+    callers_.push_back({.requests = &requests.Add(labels), .rejected = &rejected.Add(labels)});
+  };
+  for (const std::string& name : names) add(name);
+  add(std::string(kOtherCallers));
+}
+
+const Metrics::CallerCounters& Metrics::OfCaller(int32_t caller) const {
+  const auto place = static_cast<size_t>(caller) - 1;
+  return place < callers_.size() ? callers_[place] : callers_.back();
+}
+
+void Metrics::CallerStarted(int32_t caller) { OfCaller(caller).requests->Increment(); }
+
+void Metrics::CallerRejected(int32_t caller) { OfCaller(caller).rejected->Increment(); }
+
+void Metrics::KeysReloaded(const absl::Status& status) {
+  (status.ok() ? keys_reloaded_ : keys_refused_)->Increment();
+  keys_stale_->Set(status.ok() ? 0 : 1);
 }
 
 void Metrics::RequestStarted() { in_flight_->Increment(); }

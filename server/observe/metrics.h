@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -15,6 +16,7 @@
 #include "prometheus/gauge.h"
 #include "prometheus/histogram.h"
 #include "prometheus/registry.h"
+#include "server/auth/authorization.h"
 #include "server/validate/served_model.h"
 
 namespace attnd {
@@ -98,11 +100,29 @@ class Metrics {
 
   void SetModel(const ServedModel& model);
 
+  // A call that was denied for want of a valid key.
+  void Denied(Denial denial);
+  // The names of callers 1, 2 and so on, once, before the first call. Whoever comes later is
+  // counted as "other", so that the number of series stays as it is.
+  void SetCallers(const std::vector<std::string>& names);
+  void CallerStarted(int32_t caller);
+  void CallerRejected(int32_t caller);
+  // What came of a key file that changed.
+  void KeysReloaded(const absl::Status& status);
+
  private:
+  // Of one caller.
+  struct CallerCounters {
+    prometheus::Counter* requests;
+    prometheus::Counter* rejected;
+  };
+
   using CodeCounters = ModelMetrics::CodeCounters;
 
   void AddRequests();
   void AddInputsAndBatches();
+  void AddKeys();
+  const CallerCounters& OfCaller(int32_t caller) const;
   // One series a lane.
   void AddHistogram(const char* name, const char* help, const std::vector<double>& buckets,
                     prometheus::Histogram* ModelMetrics::*member);
@@ -115,6 +135,11 @@ class Metrics {
   prometheus::Gauge* in_flight_;
   prometheus::Gauge* streams_open_;
   prometheus::Family<prometheus::Gauge>* model_info_;
+  std::array<prometheus::Counter*, kDenials> denied_;
+  std::vector<CallerCounters> callers_;  // The last is of all others.
+  prometheus::Counter* keys_reloaded_;
+  prometheus::Counter* keys_refused_;
+  prometheus::Gauge* keys_stale_;
 };
 
 // What is read at each scrape instead of being counted: the queues, the kept results and the

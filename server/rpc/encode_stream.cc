@@ -15,8 +15,8 @@
 namespace attnd {
 namespace {
 
-// How long a parked request waits for room in a queue, or a stream for memory, that others have
-// filled.
+// How long a parked request waits for room in a queue or among its caller's, or a stream for
+// memory, that others have filled.
 constexpr std::chrono::milliseconds kRetryInterval(5);
 
 absl::Status CheckId(const std::string& id) {
@@ -43,7 +43,18 @@ EncodeStreamCall::EncodeStreamCall(const ServiceContext& service,
   service_.metrics.StreamStarted();
 }
 
-void EncodeStreamCall::Begin() { Advance(); }
+void EncodeStreamCall::Begin() {
+  const absl::Status let_in = Guarded(service_.log, [&]() -> absl::Status {
+    ASSIGN_OR_RETURN(entrant_, Enter(service_, *context_));
+    return absl::OkStatus();
+  });
+  if (!let_in.ok()) {
+    absl::MutexLock lock(&mutex_);
+    read_ended_ = true;
+    end_status_ = let_in;
+  }
+  Advance();
+}
 
 void EncodeStreamCall::BeginDrain() {
   {
@@ -69,10 +80,12 @@ void EncodeStreamCall::OnReadDone(bool ok) {
 }
 
 absl::Status EncodeStreamCall::Accept(const grpc::ByteBuffer& message) {
+  RETURN_IF_ERROR(CheckStillValid(service_, entrant_));
   auto item = std::make_unique<Item>();
   item->started = Clock::now();
   item->metrics = &service_.metrics.of_lane(service_.attention_lane);
   item->terms = {.deadline = JobDeadline(context_->deadline(), service_.limits),
+                 .caller = entrant_.number(),
                  .cancelled = cancelled_};
   // The id is read by itself, so that a message that is broken elsewhere fails alone.
   item->id = FindField(BytesOf(message), v1::EncodeStreamRequest::kIdFieldNumber).value_or("");
@@ -122,12 +135,7 @@ void EncodeStreamCall::Submit(ItemPtr owned) {
   }
   absl::Status status = absl::DeadlineExceededError("");
   if (Clock::now() < item->terms.deadline) {
-    status = Guarded(service_.log, [&] {
-      return item->run->Submit(item->terms,
-                               [self = shared_from_this(), item](absl::Status outcome) {
-                                 self->JobsDone(item, std::move(outcome));
-                               });
-    });
+    status = Guarded(service_.log, [&] { return TrySubmit(*item); });
   }
   if (status.ok()) return;  // The item may be gone by now.
 
@@ -139,6 +147,15 @@ void EncodeStreamCall::Submit(ItemPtr owned) {
     owned->status = status;
     ready_.push_back(std::move(owned));
   }
+}
+
+absl::Status EncodeStreamCall::TrySubmit(Item& item) {
+  if (!item.place.is_taken()) {
+    ASSIGN_OR_RETURN(item.place, TakePlace(service_, entrant_));
+  }
+  return item.run->Submit(item.terms, [self = shared_from_this(), &item](absl::Status outcome) {
+    self->JobsDone(&item, std::move(outcome));
+  });
 }
 
 void EncodeStreamCall::RetryParked() {
@@ -294,6 +311,7 @@ void EncodeStreamCall::WriteError(Item& item) {
 void EncodeStreamCall::Settle(Item& item) {
   item.metrics->RequestFinished(Method::kEncodeStream, item.status,
                                 std::chrono::duration<double>(Clock::now() - item.started).count());
+  item.place.GiveBack();
   if (!item.owns_id) return;
   absl::MutexLock lock(&mutex_);
   live_ids_.erase(item.id);
@@ -312,6 +330,7 @@ void EncodeStreamCall::OnWriteDone(bool ok) {
     }
   }
   gone.reset();
+  RetryParked();  // Its caller has a place again.
   Advance();
 }
 

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <deque>
 #include <functional>
 #include <map>
@@ -16,6 +17,8 @@
 #include "grpcpp/server_context.h"
 #include "grpcpp/support/byte_buffer.h"
 #include "grpcpp/support/server_callback.h"
+#include "server/auth/caller.h"
+#include "server/rpc/door.h"
 #include "server/rpc/encode_run.h"
 #include "server/rpc/service_context.h"
 
@@ -25,7 +28,8 @@ namespace attnd {
 // reply is written:
 //
 //   read -> parked -> computing -> ready -> writing -> gone
-//             |  (only while the engine's queue is full; then nothing more is read)
+//             |  (only while the engine's queue is full, or the caller has as many in flight as it
+//             |  may; then nothing more is read)
 //             +-> ready, when it is refused
 //
 // What the stream does next is decided in one place, Advance(), by what it holds: it reads while
@@ -41,7 +45,10 @@ class EncodeStreamCall : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
 
   // Called when gRPC is done with the call; may hold the last reference to this.
   void set_on_done(std::function<void()> on_done) { on_done_ = std::move(on_done); }
+  // Asks who calls, before anything is read; ends the call if that is nobody.
   void Begin();
+  // The number of the caller; 0: nobody is known.
+  int32_t caller() const { return entrant_.number(); }
   // Reads no more; ends with UNAVAILABLE once all that was read is answered.
   void BeginDrain();
 
@@ -52,6 +59,7 @@ class EncodeStreamCall : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
     JobTerms terms;
     ModelMetrics* metrics = nullptr;  // Of its model, once that is known.
     std::unique_ptr<EncodeRun> run;   // Null if the request was refused before it had one.
+    CallerPlace place;                // From the first try with the engine on.
     absl::Status status;              // The outcome, once ready.
     bool owns_id = false;             // False for a second request of a live id.
 
@@ -70,6 +78,8 @@ class EncodeStreamCall : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
   absl::Status Plan(const grpc::ByteBuffer& message, Item& item);
   // Gives the item to the engine, or parks it, or makes it ready with its error.
   void Submit(ItemPtr item);
+  // A place for it among its caller's, and the engine's for its jobs.
+  absl::Status TrySubmit(Item& item);
   void RetryParked();
   void JobsDone(Item* item, absl::Status status);
 
@@ -98,6 +108,7 @@ class EncodeStreamCall : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
   std::function<void()> on_done_;
   const std::chrono::system_clock::time_point wall_started_ = std::chrono::system_clock::now();
   const std::shared_ptr<std::atomic<bool>> cancelled_;
+  Entrant entrant_;  // Set by Begin.
 
   // Each belongs to the one operation in progress.
   grpc::ByteBuffer read_buffer_;

@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "core/batch/engine.h"
 #include "core/batch/result_cache.h"
+#include "server/auth/keyring.h"
 #include "server/observe/metrics.h"
 #include "server/validate/limits.h"
 #include "server/validate/served_model.h"
@@ -54,6 +55,8 @@ struct ServiceContext {
   // Whether equal inputs in flight are computed once.
   const bool share_identical;
   ResultCache* const cache;  // Null: results are not kept.
+  // The keys that calls need; null: none do.
+  const Keyring* const keyring = nullptr;
 
   // UNKNOWN_MODEL, naming those that are served.
   absl::StatusOr<const ModelContext*> FindModel(std::string_view name) const;

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <string>
+#include <utility>
 
 #include "core/base/strings.h"
 #include "server/rpc/guard.h"
@@ -13,6 +14,9 @@ namespace {
 
 // gRPC's name for how long a refused client should wait before it tries again.
 constexpr char kRetryPushback[] = "grpc-retry-pushback-ms";
+
+// All methods but those that ask for health: kubelets and proxies have no key.
+bool NeedsKey(Method method) { return method != Method::kCheck; }
 
 }  // namespace
 
@@ -30,6 +34,19 @@ UnaryCall::UnaryCall(const ServiceContext& service, Method method,
   service_.metrics.RequestStarted();
 }
 
+absl::Status UnaryCall::LetIn() {
+  if (!NeedsKey(method_)) return absl::OkStatus();
+  ASSIGN_OR_RETURN(entrant_, Enter(service_, *context_));
+  terms_.caller = entrant_.number();
+  auto place = TakePlace(service_, entrant_);
+  if (!place.ok()) {
+    service_.metrics.CallerRejected(entrant_.number());
+    return place.status();
+  }
+  place_ = *std::move(place);
+  return absl::OkStatus();
+}
+
 absl::Status UnaryCall::Parse(const grpc::ByteBuffer& bytes,
                               google::protobuf::Message& message) const {
   return ParseMessage(bytes, service_.limits, message);
@@ -45,6 +62,7 @@ void UnaryCall::Reply(const google::protobuf::Message& message) {
   const absl::Status outcome = WithReason(Outcome(absl::OkStatus()));
   metrics_->RequestFinished(method_, outcome,
                             std::chrono::duration<double>(Clock::now() - started_).count());
+  place_.GiveBack();
   Finish(grpc::Status::OK);
 }
 
@@ -58,6 +76,7 @@ void UnaryCall::Fail(const absl::Status& status) {
   }
   metrics_->RequestFinished(method_, refusal,
                             std::chrono::duration<double>(Clock::now() - started_).count());
+  place_.GiveBack();
   Finish(ToGrpc(refusal));
 }
 

@@ -2,29 +2,33 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string_view>
 
 #include "absl/status/statusor.h"
+#include "core/base/status_macros.h"
 #include "google/protobuf/message.h"
 #include "grpcpp/server_context.h"
 #include "grpcpp/support/byte_buffer.h"
 #include "grpcpp/support/server_callback.h"
+#include "server/auth/caller.h"
+#include "server/rpc/door.h"
 #include "server/rpc/job_terms.h"
 #include "server/rpc/service_context.h"
 
 namespace attnd {
 
-// One unary call from its bytes to its status. All unary methods go through it: it parses, guards
-// against exceptions, knows the deadline, hears of cancellation, and counts.
+// One unary call from its bytes to its status. All unary methods go through it: it asks who calls,
+// parses, guards against exceptions, knows the deadline, hears of cancellation, and counts.
 //
 // A handler either ends the call before it returns, or hands jobs to the engine and ends it from
 // their `done`. The call lives until gRPC is done with it, which is after Reply or Fail.
 class UnaryCall : public grpc::ServerUnaryReactor {
  public:
-  // Parses `request` and hands it to `handle`; what that returns, unless OK, fails the call. For
-  // gRPC to take over.
+  // Lets the caller in, parses `request` and hands it to `handle`; what that returns, unless OK,
+  // fails the call. For gRPC to take over.
   template <typename Request>
   static grpc::ServerUnaryReactor* Start(
       const ServiceContext& service, Method method, grpc::CallbackServerContext* context,
@@ -32,12 +36,13 @@ class UnaryCall : public grpc::ServerUnaryReactor {
       const std::function<absl::Status(UnaryCall& call, const Request& message)>& handle) {
     auto* call = new UnaryCall(service, method, context, reply);  // Ends in OnDone.
     call->Guard([&]() -> absl::Status {
+      RETURN_IF_ERROR(call->LetIn());  // First of all: strangers have nothing parsed.
       Request message;
-      absl::Status status = call->Parse(*request, message);
+      RETURN_IF_ERROR(call->Parse(*request, message));
       if constexpr (requires { message.priority(); }) {
-        if (status.ok()) status = ReadPriority(message.priority(), call->terms_.priority);
+        RETURN_IF_ERROR(ReadPriority(message.priority(), call->terms_.priority));
       }
-      return status.ok() ? handle(*call, message) : status;
+      return handle(*call, message);
     });
     return call;
   }
@@ -66,6 +71,7 @@ class UnaryCall : public grpc::ServerUnaryReactor {
  private:
   UnaryCall(const ServiceContext& service, Method method, grpc::CallbackServerContext* context,
             grpc::ByteBuffer* reply);
+  absl::Status LetIn();
   absl::Status Parse(const grpc::ByteBuffer& bytes, google::protobuf::Message& message) const;
   // `status`, or why nobody hears it.
   absl::Status Outcome(const absl::Status& status) const;
@@ -83,6 +89,8 @@ class UnaryCall : public grpc::ServerUnaryReactor {
   // Set when the client has gone. Shared with jobs, which may outlive the call in the queue.
   const std::shared_ptr<std::atomic<bool>> cancelled_;
   JobTerms terms_;
+  Entrant entrant_;
+  CallerPlace place_;  // Until the client can see the answer.
   std::shared_ptr<void> state_;
 };
 

@@ -64,7 +64,10 @@ absl::StatusCode CodeOf(v1::ErrorReason reason) {
       return absl::StatusCode::kFailedPrecondition;
     case v1::ERROR_REASON_QUEUE_FULL:
     case v1::ERROR_REASON_WAIT_TOO_LONG:
+    case v1::ERROR_REASON_CALLER_LIMIT:
       return absl::StatusCode::kResourceExhausted;
+    case v1::ERROR_REASON_UNAUTHENTICATED:
+      return absl::StatusCode::kUnauthenticated;
     case v1::ERROR_REASON_DEADLINE_EXCEEDED:
       return absl::StatusCode::kDeadlineExceeded;
     case v1::ERROR_REASON_CANCELLED:

@@ -277,6 +277,20 @@ TEST(ConfigTest, PlaintextBeyondThisMachineNeedsInsecure) {
   ExpectRefused({"--metrics-listen", "unix:/x"}, "--metrics-listen");
 }
 
+TEST(ConfigTest, KeysAreAskedForWhereAFileIsNamedAndReflectionIsNotServedThen) {
+  EXPECT_EQ(Good({}).api_keys, "");
+  const Config config = Good({"--api-keys", "/keys.json", "--api-keys-refresh", "100ms"});
+  EXPECT_EQ(config.api_keys, "/keys.json");
+  EXPECT_EQ(config.api_keys_refresh, milliseconds(100));
+  ExpectRefused({"--api-keys-refresh", "9ms"}, "--api-keys-refresh");
+  ExpectRefused({"--api-keys", "/keys.json", "--reflection"}, "--reflection");
+  EXPECT_TRUE(Good({"--reflection"}).reflection);
+}
+
+TEST(ConfigTest, KeysDoNotMakePlaintextSafeForOthersToReach) {
+  ExpectRefused({"--listen", "0.0.0.0:1", "--api-keys", "/keys.json"}, "--insecure");
+}
+
 TEST(ConfigTest, AddressesThatAreNone) {
   for (const char* text :
        {"", ":1", "host", "host:", "host:x", "host:-1", "host:65536", "::1:5", "unix:"}) {
