@@ -5,6 +5,15 @@
 #include "grpcpp/support/channel_arguments.h"
 
 namespace attnd::client {
+namespace {
+
+std::shared_ptr<grpc::ChannelCredentials> CredentialsOf(const std::optional<TlsOptions>& tls) {
+  if (!tls) return grpc::InsecureChannelCredentials();
+  return grpc::SslCredentials(
+      {.pem_root_certs = tls->ca, .pem_private_key = tls->key, .pem_cert_chain = tls->certificate});
+}
+
+}  // namespace
 
 std::shared_ptr<grpc::Channel> OpenChannel(const ChannelOptions& options) {
   // A silent peer is noticed within 80 s while a call is open; attnd accepts pings from 30 s up.
@@ -18,7 +27,10 @@ std::shared_ptr<grpc::Channel> OpenChannel(const ChannelOptions& options) {
   if (options.sharing == ConnectionSharing::kSeparate) {
     arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   }
-  return grpc::CreateCustomChannel(options.target, grpc::InsecureChannelCredentials(), arguments);
+  if (options.tls && !options.tls->server_name.empty()) {
+    arguments.SetSslTargetNameOverride(options.tls->server_name);
+  }
+  return grpc::CreateCustomChannel(options.target, CredentialsOf(options.tls), arguments);
 }
 
 }  // namespace attnd::client

@@ -2,8 +2,10 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
+#include "client/tls.h"
 #include "grpcpp/channel.h"
 
 namespace attnd::client {
@@ -15,11 +17,12 @@ enum class ConnectionSharing {
 
 struct ChannelOptions {
   std::string target;
+  std::optional<TlsOptions> tls = {};  // Without it: plaintext.
   int32_t reply_bytes_max = 4 * 1024 * 1024;
   ConnectionSharing sharing = ConnectionSharing::kShared;
 };
 
-// A plaintext channel, not connected yet. Proxies named by the environment are for the web and are
+// A channel, not connected yet. Proxies named by the environment are for the web and are
 // not used.
 std::shared_ptr<grpc::Channel> OpenChannel(const ChannelOptions& options);
 
