@@ -14,6 +14,8 @@
 #include <variant>
 #include <vector>
 
+#include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "core/base/printable.h"
 #include "core/base/status_macros.h"
@@ -26,6 +28,7 @@
 #include "server/observe/log.h"
 #include "server/serve_model.h"
 #include "server/server.h"
+#include "server/tls/identity.h"
 
 namespace attnd {
 namespace {
@@ -109,7 +112,23 @@ void LogLimits(const Config& config, const CpuQuota& quota, spdlog::logger& log)
            limits.documents_per_request, limits.candidates_per_mask, limits.answers_per_question);
   log.info("results: equal inputs in flight are computed {}; {} bytes are kept",
            config.share_identical ? "once" : "each by itself", config.result_cache_bytes);
-  if (config.insecure) log.warn("insecure: others may reach this server, in plaintext");
+}
+
+void LogDoors(const Config& config, spdlog::logger& log) {
+  const TlsOptions& tls = config.tls;
+  if (tls.enabled()) {
+    log.info("tls: {}, looked at every {}; clients need {}", tls.certificate,
+             absl::FormatDuration(absl::FromChrono(tls.reload_interval)),
+             tls.client_ca.empty() ? "no certificate"
+                                   : fmt::format("a certificate by {}", tls.client_ca));
+  }
+  if (!tls.client_names.empty()) {
+    log.info("tls: clients need a name of: {}", absl::StrJoin(tls.client_names, ", "));
+  }
+  if (config.insecure) {
+    log.warn("insecure: others may reach {}, in plaintext",
+             tls.enabled() ? "the metrics" : "this server");
+  }
 }
 
 // From the first signal to the end: NOT_SERVING, a while of serving on, then the drain. A second
@@ -188,13 +207,21 @@ absl::Status CheckPrecisions(const Config& config) {
   return absl::OkStatus();
 }
 
+absl::Status CheckTls(const TlsOptions& tls) {
+  if (!tls.enabled()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const TlsFiles files, ReadTlsFiles(tls));
+  return CheckTlsFiles(tls, files, absl::Now()).status();
+}
+
 absl::Status Run(Config config, std::shared_ptr<spdlog::logger> log) {
   RETURN_IF_ERROR(CheckCpu());
   RETURN_IF_ERROR(CheckPrecisions(config));
+  RETURN_IF_ERROR(CheckTls(config.tls));
   const CpuQuota quota = ReadCpuQuota();
   if (config.workers == 0) config.workers = quota.cpus;
 
   LogLimits(config, quota, *log);
+  LogDoors(config, *log);
   AccuracyDemand demand{.cosine_min = config.accuracy_min};
   ASSIGN_OR_RETURN(demand.texts, ReadTexts(config));
   std::vector<LoadedModel> loaded;  // Outlives the server.
@@ -228,6 +255,7 @@ absl::Status Run(Config config, std::shared_ptr<spdlog::logger> log) {
 absl::Status Check(const Config& config) {
   RETURN_IF_ERROR(ReadTexts(config).status());
   RETURN_IF_ERROR(CheckPrecisions(config));
+  RETURN_IF_ERROR(CheckTls(config.tls));
   for (const ModelSource& source : config.models) {
     const absl::Status status = CheckModel(source.path);
     if (!status.ok()) return InModel(source, status);

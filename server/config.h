@@ -9,6 +9,7 @@
 
 #include "core/layers/dense_kernels.h"
 #include "server/observe/log.h"
+#include "server/tls/options.h"
 #include "server/validate/limits.h"
 
 namespace attnd {
@@ -44,6 +45,7 @@ struct Config {
   std::string listen = "127.0.0.1:50051";
   std::string metrics_listen = "127.0.0.1:9090";  // Empty: no metrics.
   bool insecure = false;
+  TlsOptions tls;
   bool reflection = false;
   int workers = 0;  // 0: as many as the CPU quota has.
   Precision precision = Precision::kF32;

@@ -38,6 +38,7 @@ class ConfigFlags {
   void AddModels();
   void AddPrecision();
   void AddAddresses();
+  void AddTls();
   void AddLimits();
   void AddHeadLimits();
   void AddEngine();
@@ -53,10 +54,13 @@ class ConfigFlags {
                        const char* help);
   std::string FinishModels();
   std::string FinishModelOptions();
+  std::string FinishTls();
   // Reads each "NAME=VALUE" with `read`, which says whether VALUE is good.
   std::string ForModels(const char* flag, const std::vector<std::string>& given, const char* what,
                         const std::function<bool(const std::string& value, ModelSource&)>& read);
-  std::string CheckAddress(const char* flag, const std::string& text, bool may_be_unix) const;
+  // What is spoken at an address, which decides who may reach it.
+  enum class Served { kGrpc, kMetrics };
+  std::string CheckAddress(const char* flag, const std::string& text, Served served) const;
 
   CLI::App& app_;
   Config& config_;

@@ -97,11 +97,17 @@ class Metrics {
 
   void SetModel(const ServedModel& model);
 
+  // The certificate's files were looked at and not as before: OK, or why they are not served.
+  void CertificateReloaded(const absl::Status& status);
+  // A call was refused for the names in its client's certificate.
+  void ClientNameRefused() { client_names_refused_->Increment(); }
+
  private:
   using CodeCounters = ModelMetrics::CodeCounters;
 
   void AddRequests();
   void AddInputsAndBatches();
+  void AddTls();
   // One series a lane.
   void AddHistogram(const char* name, const char* help, const std::vector<double>& buckets,
                     prometheus::Histogram* ModelMetrics::*member);
@@ -114,10 +120,13 @@ class Metrics {
   prometheus::Gauge* in_flight_;
   prometheus::Gauge* streams_open_;
   prometheus::Family<prometheus::Gauge>* model_info_;
+  prometheus::Counter* certificates_reloaded_;
+  prometheus::Counter* certificates_failed_;
+  prometheus::Counter* client_names_refused_;
 };
 
-// What is read at each scrape instead of being counted: the queues, the kept results and the
-// process itself.
+// What is read at each scrape instead of being counted: the queues, the kept results, the
+// certificate and the process itself.
 class ScrapedMetrics : public prometheus::Collectable {
  public:
   struct Queue {
@@ -127,6 +136,8 @@ class ScrapedMetrics : public prometheus::Collectable {
   struct Source {
     std::function<std::vector<Queue>()> queues;
     std::function<ResultCache::Usage()> cache;
+    // Seconds since the epoch; 0 without a certificate.
+    std::function<double()> certificate_expiry;
   };
   explicit ScrapedMetrics(Source source) : source_(std::move(source)) {}
   std::vector<prometheus::MetricFamily> Collect() const override;

@@ -19,7 +19,7 @@ CORE = ("core/base", "core/tensor", "core/layers", "core/model", "core/batch")
 MAY_INCLUDE = {folder: set(CORE[: i + 1]) for i, folder in enumerate(CORE)}
 MAY_INCLUDE["core/input"] = {"core/base", "core/input"}
 BELOW_SERVER = {*CORE, "core/input", "proto"}
-SERVER = ("server/represent", "server/validate", "server/heads", "server/observe", "server/rpc", "server")
+SERVER = ("server/represent", "server/validate", "server/heads", "server/observe", "server/tls", "server/rpc", "server")
 MAY_INCLUDE.update({folder: BELOW_SERVER | set(SERVER[: i + 1]) for i, folder in enumerate(SERVER)})
 MAY_INCLUDE["client"] = {"client", "proto"}
 EVERYTHING = {*BELOW_SERVER, *SERVER, "client", "tests", "bench"}
