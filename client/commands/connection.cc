@@ -1,58 +1,11 @@
 #include "client/commands/connection.h"
 
-#include <cerrno>
 #include <chrono>
-#include <fstream>
 #include <optional>
-#include <system_error>
 
-#include "absl/strings/str_cat.h"
+#include "client/commands/tls_flags.h"
 
 namespace attnd::client {
-namespace {
-
-constexpr size_t kPemBytesMax = size_t{1} << 20;
-
-// Puts what is in a file of PEM in the place of its name; what is wrong with it, or nothing.
-std::string ReadPemFile(std::string& value) {
-  const std::string path = value;
-  const auto wrong = [&](const std::string& reason) { return absl::StrCat(path, ": ", reason); };
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return wrong(std::generic_category().message(errno));
-  value.assign(kPemBytesMax + 1, '\0');
-  file.read(value.data(), static_cast<std::streamsize>(value.size()));
-  if (file.bad()) return wrong("cannot be read");
-  value.resize(static_cast<size_t>(file.gcount()));
-  if (value.size() > kPemBytesMax) {
-    return wrong(absl::StrCat("more than ", kPemBytesMax, " bytes, the limit"));
-  }
-  return value.find("-----BEGIN ") == std::string::npos ? wrong("holds no PEM") : "";
-}
-
-void AddTlsFlags(CLI::App& command, ConnectionFlags& flags) {
-  CLI::Option* use = command.add_flag(
-      "--tls", flags.use_tls, "Speak TLS, and only to a server whose certificate is trusted");
-  const auto file = [&](const char* flag, std::string& pem, const char* help) {
-    return command.add_option(flag, pem, help)
-        ->type_name("FILE")
-        ->transform(CLI::Validator(ReadPemFile, ""))
-        ->needs(use);
-  };
-  file("--tls-ca", flags.tls.ca, "Authorities to trust, PEM; default: the system's");
-  CLI::Option* certificate =
-      file("--tls-certificate", flags.tls.certificate,
-           "This client's certificate and the chain behind it, PEM, where the server asks for one");
-  CLI::Option* key = file("--tls-key", flags.tls.key, "Its private key, PEM, not encrypted");
-  certificate->needs(key);
-  key->needs(certificate);
-  command
-      .add_option("--tls-server-name", flags.tls.server_name,
-                  "The name that the server's certificate must have; default: the target's host")
-      ->type_name("NAME")
-      ->needs(use);
-}
-
-}  // namespace
 
 ConnectOptions ConnectionFlags::ToOptions() const {
   return {.target = target,

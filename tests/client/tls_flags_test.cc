@@ -30,6 +30,7 @@ class TlsFlagsTest : public ::testing::Test {
     const KeyPair own = authority_.Issue({.names = {"DNS:client.example"}});
     Write("own.crt", own.certificate);
     Write("own.key", own.key);
+    Write("locked.key", testing::Encrypted(own.key));
   }
 
   std::shared_ptr<grpc::ServerCredentials> MakeCredentials() const {
@@ -101,7 +102,15 @@ TEST_F(TlsFlagsTest, AWrongCommandLineExitsWithTwo) {
   refused({"--tls", "--tls-certificate", Path("own.crt")}, "--tls-certificate requires --tls-key");
   refused({"--tls", "--tls-ca", Path("none")}, "none: No such file or directory");
   Write("text", "some text\n");
-  refused({"--tls", "--tls-ca", Path("text")}, "text: holds no PEM");
+  refused({"--tls", "--tls-ca", Path("text")}, "--tls-ca: holds no certificate in PEM");
+  const auto pair = [&](const std::string& certificate, const std::string& key) {
+    return std::vector<std::string>{"--tls", "--tls-certificate", Path(certificate), "--tls-key",
+                                    Path(key)};
+  };
+  refused(pair("own.key", "own.key"), "--tls-certificate: holds no certificate in PEM");
+  refused(pair("own.crt", "own.crt"), "--tls-key: holds no private key in PEM");
+  refused(pair("own.crt", "locked.key"), "--tls-key: holds no private key in PEM, or an encrypted");
+  refused(pair("other.crt", "own.key"), "--tls-key: is not the key of --tls-certificate");
   Write("large", std::string((1 << 20) + 1, '-'));
   refused({"--tls", "--tls-ca", Path("large")}, "more than 1048576 bytes, the limit");
 }
