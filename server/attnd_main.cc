@@ -21,13 +21,13 @@
 #include "core/base/status_macros.h"
 #include "core/batch/model_executor.h"
 #include "core/model/model.h"
-#include "grpc/support/log.h"
 #include "server/calibration.h"
 #include "server/config.h"
 #include "server/cpu_quota.h"
 #include "server/observe/log.h"
 #include "server/serve_model.h"
 #include "server/server.h"
+#include "server/tls/handshake_log.h"
 #include "server/tls/identity.h"
 
 namespace attnd {
@@ -44,12 +44,6 @@ sigset_t Signals() {
   sigaddset(&signals, SIGINT);
   sigaddset(&signals, SIGUSR1);
   return signals;
-}
-
-// gRPC would write a line of its own format for what any client can do wrong. What concerns the
-// server itself comes back as a status, and is logged by us.
-void QuietGrpc() {
-  gpr_set_log_function([](gpr_log_func_args*) {});
 }
 
 // One line a decision. `worst_text` describes the one that the model's accuracy is worst at.
@@ -291,7 +285,7 @@ int main(int argc, char** argv) {
   }
   auto& ready = std::get<attnd::Config>(config);
   auto log = attnd::MakeLogger(ready.log_format, ready.log_level);
-  attnd::QuietGrpc();
+  attnd::TakeGrpcLog();
   const absl::Status status = attnd::Run(std::move(ready), log);
   if (!status.ok()) {
     log->error("attnd cannot start: {}", std::string(status.message()));

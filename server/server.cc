@@ -30,6 +30,7 @@
 #include "server/rpc/tokenizer_service.h"
 #include "server/tls/certificate_store.h"
 #include "server/tls/credentials.h"
+#include "server/tls/handshake_log.h"
 #include "server/validate/encode_size.h"
 
 namespace attnd {
@@ -127,7 +128,8 @@ struct Server::Parts {
         scraped(std::make_shared<ScrapedMetrics>(ScrapedMetrics::Source{
             .queues = [this] { return Queues(); },
             .cache = [this] { return cache ? cache->usage() : ResultCache::Usage{}; },
-            .certificate_expiry = [this] { return CertificateExpiry(); }})) {}
+            .certificate_expiry = [this] { return CertificateExpiry(); },
+            .handshakes_failed = HandshakesFailed})) {}
 
   int attention_lane() const { return static_cast<int>(models.size()); }
 

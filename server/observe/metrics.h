@@ -138,6 +138,7 @@ class ScrapedMetrics : public prometheus::Collectable {
     std::function<ResultCache::Usage()> cache;
     // Seconds since the epoch; 0 without a certificate.
     std::function<double()> certificate_expiry;
+    std::function<int64_t()> handshakes_failed;  // Of the process.
   };
   explicit ScrapedMetrics(Source source) : source_(std::move(source)) {}
   std::vector<prometheus::MetricFamily> Collect() const override;

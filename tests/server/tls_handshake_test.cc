@@ -3,14 +3,13 @@
 // here, or OpenSSL's client, or bytes that are no TLS at all. Each refusal stands beside a call
 // that differs in that alone and is answered.
 
-#include <openssl/crypto.h>
-
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "server/tls/handshake_log.h"
 #include "tests/server/scrape.h"
 #include "tests/server/tls_support.h"
 
@@ -173,6 +172,27 @@ TEST(TlsTest, PlaintextGetsNoWordOfPlaintext) {
     char bytes[256];
     EXPECT_LE(read(fd.get(), bytes, sizeof(bytes)), 0) << sent;  // Closed without an answer.
   }
+}
+
+TEST(TlsTest, EachHandshakeThatFailsIsCounted) {
+  const Authority authority;
+  const TlsDir dir(authority.Issue());
+  TestServer open(dir.MakeConfig());
+  TestServer closed(dir.MakeConfig(authority.certificate()));
+  const auto failed = [&] {
+    return Scrape(open.server().metrics_port()).at("attnd_tls_handshakes_failed_total");
+  };
+  TakeGrpcLog();
+  const double before = failed();
+  ShakeHands(open.server().port());
+  EXPECT_EQ(failed(), before);
+  ShakeHands(open.server().port(), {.version = TLS1_1_VERSION});
+  EXPECT_TRUE(Eventually([&] { return failed() == before + 1; }));
+  ShakeHands(closed.server().port());  // Shows no certificate.
+  EXPECT_TRUE(Eventually([&] { return failed() == before + 2; }));
+  const FileDescriptor fd = testing::Connect(open.server().port());
+  ASSERT_EQ(write(fd.get(), "no TLS, is it", 13), 13);
+  EXPECT_TRUE(Eventually([&] { return failed() == before + 3; }));
 }
 
 TEST(TlsTest, TlsToAPlaintextPortIsRefused) {
