@@ -46,6 +46,12 @@ class SendApiKeyFactory : public grpc::experimental::ClientInterceptorFactoryInt
   const std::string authorization_;
 };
 
+std::shared_ptr<grpc::ChannelCredentials> CredentialsOf(const std::optional<TlsOptions>& tls) {
+  if (!tls) return grpc::InsecureChannelCredentials();
+  return grpc::SslCredentials(
+      {.pem_root_certs = tls->ca, .pem_private_key = tls->key, .pem_cert_chain = tls->certificate});
+}
+
 }  // namespace
 
 bool IsApiKey(std::string_view text) {
@@ -66,12 +72,15 @@ std::shared_ptr<grpc::Channel> OpenChannel(const ChannelOptions& options) {
   if (options.sharing == ConnectionSharing::kSeparate) {
     arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   }
+  if (options.tls && !options.tls->server_name.empty()) {
+    arguments.SetSslTargetNameOverride(options.tls->server_name);
+  }
   std::vector<std::unique_ptr<grpc::experimental::ClientInterceptorFactoryInterface>> interceptors;
   if (IsApiKey(options.api_key)) {
     interceptors.push_back(std::make_unique<SendApiKeyFactory>(options.api_key));
   }
   return grpc::experimental::CreateCustomChannelWithInterceptors(
-      options.target, grpc::InsecureChannelCredentials(), arguments, std::move(interceptors));
+      options.target, CredentialsOf(options.tls), arguments, std::move(interceptors));
 }
 
 }  // namespace attnd::client

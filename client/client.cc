@@ -49,6 +49,7 @@ struct Client::Connection {
   explicit Connection(ConnectOptions connect_options)
       : options(std::move(connect_options)),
         channel(OpenChannel({.target = options.target,
+                             .tls = options.tls,
                              .reply_bytes_max = options.reply_bytes_max,
                              .sharing = ConnectionSharing::kShared,
                              .api_key = options.api_key})),

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "client/encode_stream.h"
 #include "client/error.h"
 #include "client/head_types.h"
+#include "client/tls.h"
 #include "client/types.h"
 
 // Calls attnd from C++:
@@ -33,7 +35,8 @@
 namespace attnd::client {
 
 struct ConnectOptions {
-  std::string target = "127.0.0.1:50051";  // HOST:PORT, or unix:PATH. Plaintext.
+  std::string target = "127.0.0.1:50051";  // HOST:PORT, or unix:PATH.
+  std::optional<TlsOptions> tls = {};      // Without it: plaintext.
   // How long a call may take, waiting included. A stream has its own: see StreamOptions.
   std::chrono::milliseconds deadline{10'000};
   // The largest reply accepted; attnd sends at most its own limit (4 MiB by default).

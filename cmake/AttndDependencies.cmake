@@ -7,7 +7,7 @@ add_library(DNNL::dnnl UNKNOWN IMPORTED)
 set_target_properties(DNNL::dnnl PROPERTIES IMPORTED_LOCATION ${ATTND_DNNL_LIBRARY}
   INTERFACE_INCLUDE_DIRECTORIES ${ATTND_DNNL_INCLUDE_DIR})
 find_package(nlohmann_json REQUIRED)
-find_package(OpenSSL REQUIRED COMPONENTS Crypto)
+find_package(OpenSSL REQUIRED COMPONENTS Crypto SSL)
 find_package(spdlog REQUIRED)
 if(ATTND_SERVER)
   find_package(Protobuf REQUIRED)

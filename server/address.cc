@@ -26,6 +26,12 @@ bool Address::IsLocal() const {
   return is_unix || host == "localhost" || host == "::1" || loopback_v4;
 }
 
+bool Address::IsNumeric() const {
+  in6_addr parsed{};  // Has room for either.
+  return inet_pton(AF_INET, host.c_str(), &parsed) == 1 ||
+         inet_pton(AF_INET6, host.c_str(), &parsed) == 1;
+}
+
 bool IsUnixSocketServed(const std::string& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;

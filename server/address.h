@@ -15,6 +15,8 @@ struct Address {
   // True if nobody outside this machine can reach it. "localhost" counts; other names do not,
   // because what they resolve to can change.
   bool IsLocal() const;
+  // True if the host is an IP address.
+  bool IsNumeric() const;
 };
 
 // True if a server answers on this unix socket. gRPC would take its path away without a word.

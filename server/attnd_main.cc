@@ -16,12 +16,13 @@
 #include <variant>
 #include <vector>
 
+#include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "core/base/printable.h"
 #include "core/base/status_macros.h"
 #include "core/batch/model_executor.h"
 #include "core/model/model.h"
-#include "grpc/support/log.h"
 #include "server/api_keys.h"
 #include "server/calibration.h"
 #include "server/config.h"
@@ -29,6 +30,8 @@
 #include "server/observe/log.h"
 #include "server/serve_model.h"
 #include "server/server.h"
+#include "server/tls/handshake_log.h"
+#include "server/tls/identity.h"
 
 namespace attnd {
 namespace {
@@ -44,12 +47,6 @@ sigset_t Signals() {
   sigaddset(&signals, SIGINT);
   sigaddset(&signals, SIGUSR1);
   return signals;
-}
-
-// gRPC would write a line of its own format for what any client can do wrong. What concerns the
-// server itself comes back as a status, and is logged by us.
-void QuietGrpc() {
-  gpr_set_log_function([](gpr_log_func_args*) {});
 }
 
 // One line a decision. `worst_text` describes the one that the model's accuracy is worst at.
@@ -114,8 +111,26 @@ void LogLimits(const Config& config, const CpuQuota& quota, spdlog::logger& log)
            limits.documents_per_request, limits.candidates_per_mask, limits.answers_per_question);
   log.info("results: equal inputs in flight are computed {}; {} bytes are kept",
            config.share_identical ? "once" : "each by itself", config.result_cache_bytes);
-  if (config.api_keys.empty()) log.info("api keys: none; whoever reaches this server may call");
-  if (config.insecure) log.warn("insecure: others may reach this server, in plaintext");
+}
+
+void LogDoors(const Config& config, spdlog::logger& log) {
+  const TlsOptions& tls = config.tls;
+  if (tls.enabled()) {
+    log.info("tls: {}, looked at every {}; clients need {}", tls.certificate,
+             absl::FormatDuration(absl::FromChrono(tls.reload_interval)),
+             tls.client_ca.empty() ? "no certificate"
+                                   : fmt::format("a certificate by {}", tls.client_ca));
+  }
+  if (!tls.client_names.empty()) {
+    log.info("tls: clients need a name of: {}", absl::StrJoin(tls.client_names, ", "));
+  }
+  if (config.api_keys.empty() && tls.client_ca.empty()) {
+    log.info("api keys: none; whoever reaches this server may call");
+  }
+  if (config.insecure) {
+    log.warn("insecure: others may reach {}, in plaintext",
+             tls.enabled() ? "the metrics" : "this server");
+  }
 }
 
 // From the first signal to the end: NOT_SERVING, a while of serving on, then the drain. A second
@@ -202,14 +217,22 @@ absl::Status CheckPrecisions(const Config& config) {
   return absl::OkStatus();
 }
 
+absl::Status CheckTls(const TlsOptions& tls) {
+  if (!tls.enabled()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const TlsFiles files, ReadTlsFiles(tls));
+  return CheckTlsFiles(tls, files, absl::Now()).status();
+}
+
 absl::Status Run(Config config, std::shared_ptr<spdlog::logger> log) {
   RETURN_IF_ERROR(CheckCpu());
   RETURN_IF_ERROR(CheckPrecisions(config));
+  RETURN_IF_ERROR(CheckTls(config.tls));
   const CpuQuota quota = ReadCpuQuota();
   if (config.workers == 0) config.workers = quota.cpus;
   if (!config.api_keys.empty()) KeepMemoryPrivate();
 
   LogLimits(config, quota, *log);
+  LogDoors(config, *log);
   AccuracyDemand demand{.cosine_min = config.accuracy_min};
   ASSIGN_OR_RETURN(demand.texts, ReadTexts(config));
   std::vector<LoadedModel> loaded;  // Outlives the server.
@@ -244,6 +267,7 @@ absl::Status Check(const Config& config) {
   RETURN_IF_ERROR(ReadTexts(config).status());
   RETURN_IF_ERROR(ApiKeys::Open(config).status());
   RETURN_IF_ERROR(CheckPrecisions(config));
+  RETURN_IF_ERROR(CheckTls(config.tls));
   for (const ModelSource& source : config.models) {
     const absl::Status status = CheckModel(source.path);
     if (!status.ok()) return InModel(source, status);
@@ -279,7 +303,7 @@ int main(int argc, char** argv) {
   }
   auto& ready = std::get<attnd::Config>(config);
   auto log = attnd::MakeLogger(ready.log_format, ready.log_level);
-  attnd::QuietGrpc();
+  attnd::TakeGrpcLog();
   const absl::Status status = attnd::Run(std::move(ready), log);
   if (!status.ok()) {
     log->error("attnd cannot start: {}", std::string(status.message()));

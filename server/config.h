@@ -9,6 +9,7 @@
 
 #include "core/layers/dense_kernels.h"
 #include "server/observe/log.h"
+#include "server/tls/options.h"
 #include "server/validate/limits.h"
 
 namespace attnd {
@@ -44,6 +45,7 @@ struct Config {
   std::string listen = "127.0.0.1:50051";
   std::string metrics_listen = "127.0.0.1:9090";  // Empty: no metrics.
   bool insecure = false;
+  TlsOptions tls;
   bool reflection = false;
   std::string api_keys;  // A file (server/auth/caller_keys.h); empty: whoever reaches it may call.
   std::chrono::nanoseconds api_keys_refresh = std::chrono::seconds(2);

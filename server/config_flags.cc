@@ -28,15 +28,15 @@ std::string Text(std::chrono::nanoseconds duration) {
 ConfigFlags::ConfigFlags(CLI::App& app, Config& config) : app_(app), config_(config) {
   app.set_config("--config", "", "A file of lines `flag = value`, without the dashes.");
   app.allow_config_extras(CLI::config_extras_mode::error);
-  app.add_flag(
-         "--check-config", check_only_,
-         "Check the configuration, the model directory (all but the weights' numbers) and the "
-         "calibration texts, print the configuration, and exit.")
+  app.add_flag("--check-config", check_only_,
+               "Check the configuration, the model directory (all but the weights' numbers), the "
+               "calibration texts and the certificates, print the configuration, and exit.")
       ->configurable(false);
   AddModels();
   AddPrecision();
   AddAddresses();
   AddKeys();
+  AddTls();
   AddEngine();
   AddLimits();
   AddHeadLimits();
@@ -90,8 +90,9 @@ void ConfigFlags::AddAddresses() {
       ->type_name("HOST:PORT")
       ->capture_default_str();
   Named(app_.add_flag("--insecure", config_.insecure,
-                      "Allow addresses that others can reach. attnd speaks plaintext and asks "
-                      "nobody who they are: put a proxy or a network policy before it."));
+                      "Allow plaintext at addresses that others can reach: --listen without "
+                      "--tls-certificate, and --metrics-listen. Put a proxy or a network policy "
+                      "before it."));
   Named(app_.add_flag("--reflection", config_.reflection,
                       "Serve gRPC reflection, so that grpcurl needs no proto files."));
 }
@@ -238,17 +239,20 @@ void ConfigFlags::AddShutdownAndLog() {
 }
 
 std::string ConfigFlags::CheckAddress(const char* flag, const std::string& text,
-                                      bool may_be_unix) const {
+                                      Served served) const {
+  const bool may_be_unix = served == Served::kGrpc;
+  const bool encrypted = served == Served::kGrpc && config_.tls.enabled();
   const std::optional<Address> address = ParseAddress(text);
   if (!address || (address->is_unix && !may_be_unix)) {
     return StrCat(flag, ": \"", text, "\" is not HOST:PORT", may_be_unix ? " or unix:PATH" : "",
                   " with a port from 0 to 65535");
   }
-  if (!address->IsLocal() && !config_.insecure) {
+  if (!address->IsLocal() && !encrypted && !config_.insecure) {
     return StrCat(flag, ": \"", text,
-                  "\" can be reached by others, and attnd speaks plaintext without "
-                  "authentication: listen on 127.0.0.1, or pass --insecure if the network "
-                  "protects it");
+                  "\" can be reached by others, and attnd speaks plaintext there: listen on "
+                  "127.0.0.1, ",
+                  served == Served::kGrpc ? "pass --tls-certificate, " : "",
+                  "or pass --insecure if the network protects it");
   }
   return {};
 }
@@ -262,11 +266,12 @@ std::string ConfigFlags::Finish() {
     *duration.target = absl::ToChronoNanoseconds(value);
   }
   if (std::string wrong = FinishModels(); !wrong.empty()) return wrong;
-  if (std::string wrong = CheckAddress("--listen", config_.listen, true); !wrong.empty()) {
+  if (std::string wrong = FinishTls(); !wrong.empty()) return wrong;
+  if (std::string wrong = CheckAddress("--listen", config_.listen, Served::kGrpc); !wrong.empty()) {
     return wrong;
   }
   if (!config_.metrics_listen.empty()) {
-    std::string wrong = CheckAddress("--metrics-listen", config_.metrics_listen, false);
+    std::string wrong = CheckAddress("--metrics-listen", config_.metrics_listen, Served::kMetrics);
     if (!wrong.empty()) return wrong;
   }
   if (config_.reflection && !config_.api_keys.empty()) {

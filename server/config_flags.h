@@ -39,6 +39,7 @@ class ConfigFlags {
   void AddPrecision();
   void AddAddresses();
   void AddKeys();
+  void AddTls();
   void AddLimits();
   void AddHeadLimits();
   void AddEngine();
@@ -54,10 +55,13 @@ class ConfigFlags {
                        const char* help);
   std::string FinishModels();
   std::string FinishModelOptions();
+  std::string FinishTls();
   // Reads each "NAME=VALUE" with `read`, which says whether VALUE is good.
   std::string ForModels(const char* flag, const std::vector<std::string>& given, const char* what,
                         const std::function<bool(const std::string& value, ModelSource&)>& read);
-  std::string CheckAddress(const char* flag, const std::string& text, bool may_be_unix) const;
+  // What is spoken at an address, which decides who may reach it.
+  enum class Served { kGrpc, kMetrics };
+  std::string CheckAddress(const char* flag, const std::string& text, Served served) const;
 
   CLI::App& app_;
   Config& config_;

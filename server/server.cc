@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "core/base/check.h"
 #include "core/base/status_macros.h"
 #include "core/base/strings.h"
@@ -28,6 +29,9 @@
 #include "server/rpc/health_service.h"
 #include "server/rpc/model_service.h"
 #include "server/rpc/tokenizer_service.h"
+#include "server/tls/certificate_store.h"
+#include "server/tls/credentials.h"
+#include "server/tls/handshake_log.h"
 #include "server/validate/encode_size.h"
 
 namespace attnd {
@@ -127,7 +131,9 @@ struct Server::Parts {
         engine(EngineOptions(config, metrics, *log), MakeLanes(config, entries)),
         scraped(std::make_shared<ScrapedMetrics>(ScrapedMetrics::Source{
             .queues = [this] { return Queues(); },
-            .cache = [this] { return cache ? cache->usage() : ResultCache::Usage{}; }})),
+            .cache = [this] { return cache ? cache->usage() : ResultCache::Usage{}; },
+            .certificate_expiry = [this] { return CertificateExpiry(); },
+            .handshakes_failed = HandshakesFailed})),
         keys(std::move(api_keys)) {
     if (keys != nullptr) keys->Watch(config.api_keys_refresh, metrics, *log);
   }
@@ -148,9 +154,19 @@ struct Server::Parts {
     return queues;
   }
 
+  // Makes `credentials`.
+  absl::Status OpenCertificates();
+  double CertificateExpiry() const {
+    return certificates ? static_cast<double>(absl::ToUnixSeconds(certificates->current()->expiry))
+                        : 0;
+  }
+
   const Config config;
   const std::shared_ptr<spdlog::logger> log;
   Metrics metrics;
+  std::unique_ptr<CertificateStore> certificates;  // With TLS.
+  // Shared, as gRPC wants it.
+  std::shared_ptr<grpc::ServerCredentials> credentials = grpc::InsecureServerCredentials();
   const std::vector<ModelContext> models;
   const std::unique_ptr<ResultCache> cache;
   Engine engine;
@@ -183,6 +199,25 @@ struct Server::Parts {
   int port = 0;
 };
 
+absl::Status Server::Parts::OpenCertificates() {
+  if (!config.tls.enabled()) return absl::OkStatus();
+  const auto on_reload = [this](const absl::Status& status, const Identity& served) {
+    metrics.CertificateReloaded(status);
+    const std::string expiry =
+        absl::FormatTime(absl::RFC3339_sec, served.expiry, absl::UTCTimeZone());
+    if (status.ok()) {
+      log->info("tls: a new certificate is served, which expires at {}", expiry);
+    } else {
+      log->warn("tls: the old certificate stays, which expires at {}: {}", expiry,
+                std::string(status.message()));
+    }
+  };
+  ASSIGN_OR_RETURN(certificates, CertificateStore::Open(config.tls, on_reload));
+  credentials = MakeTlsCredentials(*certificates, config.tls.client_names,
+                                   [this] { metrics.ClientNameRefused(); });
+  return absl::OkStatus();
+}
+
 Server::Server(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 
 Server::~Server() { Drain(Clock::now()); }
@@ -196,6 +231,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Config& config,
   ASSIGN_OR_RETURN(std::unique_ptr<ApiKeys> keys, ApiKeys::Open(config));
   auto parts = std::make_unique<Parts>(config, std::move(models), std::move(log), std::move(keys));
   RETURN_IF_ERROR(parts->engine.status());
+  RETURN_IF_ERROR(parts->OpenCertificates());
   if (!config.metrics_listen.empty()) {
     ASSIGN_OR_RETURN(parts->exposer, Expose(config.metrics_listen));
     parts->exposer->RegisterCollectable(parts->metrics.registry());
@@ -207,7 +243,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Config& config,
   }
   grpc::ServerBuilder builder;
   SetOptions(config, builder);
-  builder.AddListeningPort(config.listen, grpc::InsecureServerCredentials(), &parts->port);
+  builder.AddListeningPort(config.listen, parts->credentials, &parts->port);
   const auto services = std::to_array<grpc::Service*>(
       {&parts->encoder, &parts->attention, &parts->classifier, &parts->reranker, &parts->fill_mask,
        &parts->answers, &parts->tokenizer, &parts->model_service, &parts->health});

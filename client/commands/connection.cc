@@ -3,9 +3,11 @@
 #include <chrono>
 #include <cstdlib>
 #include <fstream>
+#include <optional>
 
 #include "absl/strings/ascii.h"
 #include "client/channel.h"
+#include "client/commands/tls_flags.h"
 
 namespace attnd::client {
 namespace {
@@ -31,6 +33,7 @@ std::string ReadApiKey(const std::string& path, std::string& key) {
 
 ConnectOptions ConnectionFlags::ToOptions() const {
   return {.target = target,
+          .tls = use_tls ? std::optional(tls) : std::nullopt,
           .deadline = std::chrono::milliseconds(static_cast<int64_t>(deadline_seconds * 1000)),
           .reply_bytes_max = reply_mebibytes_max * 1024 * 1024,
           .api_key = api_key};
@@ -47,6 +50,7 @@ void AddConnectionFlags(CLI::App& command, ConnectionFlags& flags) {
                   "Largest reply accepted, MiB (attnd sends 4 at most by default)")
       ->check(CLI::Range(1, 2047))
       ->capture_default_str();
+  AddTlsFlags(command, flags);
   command
       .add_option("--api-key-file",
                   "A file with the API key to send; default: the key in the environment's "

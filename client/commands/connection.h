@@ -9,12 +9,14 @@
 
 namespace attnd::client {
 
-// What every command takes: where the server is and how long to wait for it.
+// What every command takes: where the server is, how to know it, and how long to wait for it.
 struct ConnectionFlags {
   std::string target = "127.0.0.1:50051";
   double deadline_seconds = 10;
   int reply_mebibytes_max = 4;
   std::string api_key;  // Out of a file or the environment; a command line can be seen by others.
+  bool use_tls = false;
+  TlsOptions tls;
 
   ConnectOptions ToOptions() const;
 };

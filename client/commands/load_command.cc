@@ -98,6 +98,7 @@ std::vector<v1::EncodeRequest> MakeRequests(const std::vector<Input>& inputs, in
 int RunLoad(LoadFlags flags, Streams& streams) {
   const ConnectOptions connect = flags.connection.ToOptions();
   flags.load.target = connect.target;
+  flags.load.tls = connect.tls;
   flags.load.deadline = connect.deadline;
   flags.load.reply_bytes_max = connect.reply_bytes_max;
   flags.load.api_key = connect.api_key;

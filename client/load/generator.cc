@@ -88,6 +88,7 @@ absl::StatusOr<std::vector<std::unique_ptr<v1::EncoderService::Stub>>> Connect(
   std::vector<std::unique_ptr<v1::EncoderService::Stub>> stubs;
   for (int32_t i = 0; i < options.connections; ++i) {
     const auto channel = OpenChannel({.target = options.target,
+                                      .tls = options.tls,
                                       .reply_bytes_max = options.reply_bytes_max,
                                       .sharing = ConnectionSharing::kSeparate,
                                       .api_key = options.api_key});

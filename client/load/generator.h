@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -9,12 +10,14 @@
 #include "attnd/v1/encoder.pb.h"
 #include "client/load/plan.h"
 #include "client/load/report.h"
+#include "client/tls.h"
 
 namespace attnd::client {
 
 struct LoadOptions {
   std::string target;
-  int32_t connections = 4;  // TCP connections, used in turn.
+  std::optional<TlsOptions> tls = {};  // Without it: plaintext.
+  int32_t connections = 4;             // TCP connections, used in turn.
   int32_t reply_bytes_max = 4 * 1024 * 1024;
   std::string api_key;  // As ConnectOptions::api_key.
   // Requests a second, whether or not the earlier ones are answered (open loop). 0: `concurrency`

@@ -119,6 +119,7 @@ Metrics::Metrics(const std::vector<std::string>& models)
   AddRequests();
   AddInputsAndBatches();
   AddKeys();
+  AddTls();
   AddByCode(BuildCounter()
                 .Name("attnd_streams_total")
                 .Help("EncodeStream calls ended, by status code.")
@@ -262,6 +263,26 @@ void Metrics::KeysReloaded(const absl::Status& status) {
   keys_stale_->Set(status.ok() ? 0 : 1);
 }
 
+void Metrics::AddTls() {
+  auto& reloads = BuildCounter()
+                      .Name("attnd_tls_certificate_reloads_total")
+                      .Help(
+                          "Looks at changed certificate files, by result: ok is served from then "
+                          "on, failed is not, and the old certificate goes on.")
+                      .Register(*registry_);
+  certificates_reloaded_ = &reloads.Add({{"result", "ok"}});
+  certificates_failed_ = &reloads.Add({{"result", "failed"}});
+  client_names_refused_ = &BuildCounter()
+                               .Name("attnd_tls_client_names_refused_total")
+                               .Help("Calls refused for the names in their client's certificate.")
+                               .Register(*registry_)
+                               .Add({});
+}
+
+void Metrics::CertificateReloaded(const absl::Status& status) {
+  (status.ok() ? certificates_reloaded_ : certificates_failed_)->Increment();
+}
+
 void Metrics::RequestStarted() { in_flight_->Increment(); }
 
 double Metrics::dropped() const {
@@ -315,6 +336,12 @@ std::vector<prometheus::MetricFamily> ScrapedMetrics::Collect() const {
       One("attnd_result_cache_entries", "Kept results.", kGauge, number(cache.entries)),
       One("attnd_result_cache_evictions_total", "Kept results that made room for others.", kCounter,
           number(cache.evictions)),
+      One("attnd_tls_certificate_expiry_timestamp_seconds",
+          "When the certificate that is served expires, since the epoch; 0 without TLS.", kGauge,
+          source_.certificate_expiry()),
+      One("attnd_tls_handshakes_failed_total",
+          "Connections refused in their TLS handshake: certificates, versions, what is no TLS.",
+          kCounter, number(source_.handshakes_failed())),
       One("process_cpu_seconds_total", "User and system CPU time.", kCounter, usage.cpu_seconds),
       One("process_resident_memory_bytes", "Resident memory.", kGauge, usage.resident_bytes),
       One("process_virtual_memory_bytes", "Virtual memory.", kGauge, usage.virtual_bytes),

@@ -109,6 +109,10 @@ class Metrics {
   void CallerRejected(int32_t caller);
   // What came of a key file that changed.
   void KeysReloaded(const absl::Status& status);
+  // The certificate's files were looked at and not as before: OK, or why they are not served.
+  void CertificateReloaded(const absl::Status& status);
+  // A call was refused for the names in its client's certificate.
+  void ClientNameRefused() { client_names_refused_->Increment(); }
 
  private:
   // Of one caller.
@@ -123,6 +127,7 @@ class Metrics {
   void AddInputsAndBatches();
   void AddKeys();
   const CallerCounters& OfCaller(int32_t caller) const;
+  void AddTls();
   // One series a lane.
   void AddHistogram(const char* name, const char* help, const std::vector<double>& buckets,
                     prometheus::Histogram* ModelMetrics::*member);
@@ -140,10 +145,13 @@ class Metrics {
   prometheus::Counter* keys_reloaded_;
   prometheus::Counter* keys_refused_;
   prometheus::Gauge* keys_stale_;
+  prometheus::Counter* certificates_reloaded_;
+  prometheus::Counter* certificates_failed_;
+  prometheus::Counter* client_names_refused_;
 };
 
-// What is read at each scrape instead of being counted: the queues, the kept results and the
-// process itself.
+// What is read at each scrape instead of being counted: the queues, the kept results, the
+// certificate and the process itself.
 class ScrapedMetrics : public prometheus::Collectable {
  public:
   struct Queue {
@@ -154,6 +162,9 @@ class ScrapedMetrics : public prometheus::Collectable {
   struct Source {
     std::function<std::vector<Queue>()> queues;
     std::function<ResultCache::Usage()> cache;
+    // Seconds since the epoch; 0 without a certificate.
+    std::function<double()> certificate_expiry;
+    std::function<int64_t()> handshakes_failed;  // Of the process.
   };
   explicit ScrapedMetrics(Source source) : source_(std::move(source)) {}
   std::vector<prometheus::MetricFamily> Collect() const override;

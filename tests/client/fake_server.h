@@ -271,10 +271,11 @@ class FakeHealth final : public grpc::health::v1::Health::Service {
 
 class FakeServer {
  public:
-  FakeServer() {
+  explicit FakeServer(const std::shared_ptr<grpc::ServerCredentials>& credentials =
+                          grpc::InsecureServerCredentials()) {
     int port = 0;
     grpc::ServerBuilder builder;
-    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
+    builder.AddListeningPort("127.0.0.1:0", credentials, &port);
     builder.RegisterService(&encoder);
     builder.RegisterService(&attention);
     builder.RegisterService(&models);

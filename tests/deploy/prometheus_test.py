@@ -205,7 +205,7 @@ class Scraped(unittest.TestCase):
             self.assertLessEqual(names, known, where)
 
     def test_labels_in_rules_have_values_that_exist(self):
-        found = {"code": set(), "reason": set(), "method": set(), "proxy": set()}
+        found = {"code": set(), "reason": set(), "method": set(), "proxy": set(), "result": set()}
         for rule in rules():
             for label, names in found.items():
                 for value in re.findall(rf'\b{label}(?:=|!=|=~)"([^"]*)"', rule["expr"]):

@@ -291,6 +291,50 @@ TEST(ConfigTest, KeysDoNotMakePlaintextSafeForOthersToReach) {
   ExpectRefused({"--listen", "0.0.0.0:1", "--api-keys", "/keys.json"}, "--insecure");
 }
 
+TEST(ConfigTest, TlsOpensTheAddressOfGrpcAloneToOthers) {
+  const std::vector<std::string> tls = {"--tls-certificate", "/c", "--tls-key", "/k"};
+  const auto with_tls = [&](std::vector<std::string> flags) {
+    flags.insert(flags.end(), tls.begin(), tls.end());
+    return flags;
+  };
+  for (const char* address : {"0.0.0.0:1", "[::]:1", "127.0.0.1:1", "unix:/run/attnd.sock"}) {
+    const Config config = Good(with_tls({"--listen", address}));
+    EXPECT_TRUE(config.tls.enabled());
+    EXPECT_FALSE(config.insecure);
+  }
+  ExpectRefused(with_tls({"--metrics-listen", "0.0.0.0:1"}), "--metrics-listen");
+  // gRPC changes certificates of one socket.
+  for (const char* name : {"localhost:1", "attnd.example:1"}) {
+    ExpectRefused(with_tls({"--listen", name}), "--listen: \"" + std::string(name));
+  }
+}
+
+TEST(ConfigTest, TlsIsWholeOrNot) {
+  EXPECT_FALSE(Good({}).tls.enabled());
+  EXPECT_EQ(Good({}).tls.reload_interval, seconds(60));
+  const std::vector<std::string> pair = {"--tls-certificate", "/c", "--tls-key", "/k"};
+  const auto with_pair = [&](std::vector<std::string> flags) {
+    flags.insert(flags.end(), pair.begin(), pair.end());
+    return flags;
+  };
+  const Config config =
+      Good(with_pair({"--tls-client-ca", "/ca", "--tls-client-name", "spiffe://a/b",
+                      "--tls-client-name", "c.example", "--tls-reload-interval", "5s"}));
+  EXPECT_EQ(config.tls.certificate, "/c");
+  EXPECT_EQ(config.tls.key, "/k");
+  EXPECT_EQ(config.tls.client_ca, "/ca");
+  EXPECT_EQ(config.tls.client_names, (std::vector<std::string>{"spiffe://a/b", "c.example"}));
+  EXPECT_EQ(config.tls.reload_interval, seconds(5));
+  ExpectRefused({"--tls-certificate", "/c"}, "--tls-certificate: needs --tls-key");
+  ExpectRefused({"--tls-key", "/k"}, "--tls-key: needs --tls-certificate");
+  ExpectRefused({"--tls-client-ca", "/ca"}, "--tls-client-ca: needs --tls-certificate");
+  ExpectRefused(with_pair({"--tls-client-name", "a"}), "--tls-client-name: needs --tls-client-ca");
+  ExpectRefused(
+      with_pair({"--tls-client-ca", "/ca", "--tls-client-name", "a", "--tls-client-name", ""}),
+      "--tls-client-name: a name is empty");
+  ExpectRefused(with_pair({"--tls-reload-interval", "999ms"}), "--tls-reload-interval");
+}
+
 TEST(ConfigTest, AddressesThatAreNone) {
   for (const char* text :
        {"", ":1", "host", "host:", "host:x", "host:-1", "host:65536", "::1:5", "unix:"}) {
@@ -300,7 +344,8 @@ TEST(ConfigTest, AddressesThatAreNone) {
 
 TEST(ConfigTest, CheckConfigPrintsAFileThatReadsBackTheSame) {
   const auto first = Read({"--model", "m=/m", "--model", "n=/n", "--model-weight", "n=2",
-                           "--batch-delay", "3ms", "--no-share-identical", "--check-config"});
+                           "--batch-delay", "3ms", "--no-share-identical", "--tls-certificate",
+                           "/c", "--tls-key", "/k", "--check-config"});
   const auto& text = std::get<ConfigCheck>(first);
   EXPECT_EQ(text.config.models.at(0).path, "/m");
   EXPECT_THAT(text.text, HasSubstr("batch-delay=\"3ms\""));

@@ -19,7 +19,7 @@ CORE = ("core/base", "core/tensor", "core/layers", "core/model", "core/batch")
 MAY_INCLUDE = {folder: set(CORE[: i + 1]) for i, folder in enumerate(CORE)}
 MAY_INCLUDE["core/input"] = {"core/base", "core/input"}
 BELOW_SERVER = {*CORE, "core/input", "proto"}
-SERVER_FOLDERS = ("represent", "validate", "heads", "auth", "observe", "rpc")
+SERVER_FOLDERS = ("represent", "validate", "heads", "auth", "observe", "tls", "rpc")
 SERVER = (*(f"server/{folder}" for folder in SERVER_FOLDERS), "server")
 MAY_INCLUDE.update({folder: BELOW_SERVER | set(SERVER[: i + 1]) for i, folder in enumerate(SERVER)})
 MAY_INCLUDE["client"] = {"client", "proto"}
