@@ -110,6 +110,8 @@ class Server:
                 str(QUEUE_REQUESTS),
                 "--queue-tokens",
                 str(QUEUE_TOKENS),
+                "--queue-wait",
+                "1h",
             ]
         return [
             sys.executable,

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <string>
 #include <string_view>
 #include <unordered_map>
 #include <unordered_set>
@@ -44,9 +45,9 @@ int64_t Milliseconds(Clock::duration time) {
   return std::chrono::duration_cast<std::chrono::milliseconds>(time).count();
 }
 
-absl::Status WaitTooLong(const std::string& message) {
+absl::Status Refuse(const char* payload, const std::string& message) {
   absl::Status status = absl::ResourceExhaustedError(message);
-  status.SetPayload(kWaitTooLong, absl::Cord());
+  status.SetPayload(payload, absl::Cord());
   return status;
 }
 
@@ -76,28 +77,36 @@ absl::Status Queue::Check(std::span<const std::unique_ptr<Job>> jobs, Clock::tim
   RETURN_IF_ERROR(CheckBound("rows", depth_.rows, more.rows, limits_.rows_max));
   // What is computed for another anyway is done as soon as that.
   if (jobs.empty() || more.rows == 0) return absl::OkStatus();
-  return CheckWait(*jobs[0], work, EarliestDeadline(jobs), now, outlook);
+  return CheckWait(jobs, work, now, outlook);
 }
 
-absl::Status Queue::CheckWait(const Job& job, const Work& own, Clock::time_point deadline,
+absl::Status Queue::CheckWait(std::span<const std::unique_ptr<Job>> jobs, const Work& work,
                               Clock::time_point now, const Outlook& outlook) const {
-  if (waiting_.empty() && !outlook.busy) return absl::OkStatus();
-  const double ahead = cost_.Seconds(WorkBefore(job, own));
-  const Clock::duration wait = outlook.Until(ahead) - outlook.Until(0);
-  if (wait > limits_.wait_max) {
-    return WaitTooLong(absl::StrCat("what waits before it would take ", Milliseconds(wait),
-                                    " ms; the limit is ", Milliseconds(limits_.wait_max),
-                                    " ms (queue wait_max)"));
+  if (waiting_.empty()) return absl::OkStatus();
+  const Clock::duration left = EarliestDeadline(jobs) - now;
+  const double own = cost_.Seconds(work);
+  const Clock::duration running = outlook.Until(0);
+  // Mostly even what goes last is in time, and nobody has to be asked who goes before.
+  const double all = cost_.Seconds(work_);
+  if (outlook.Until(all) - running <= limits_.wait_max && outlook.Until(all + own) <= left) {
+    return absl::OkStatus();
   }
-  const Clock::duration time = outlook.Until(ahead + cost_.Seconds(own));
-  if (time <= deadline - now) return absl::OkStatus();
-  return WaitTooLong(absl::StrCat("it would be done in ", Milliseconds(time),
-                                  " ms; its deadline is in ", Milliseconds(deadline - now), " ms"));
+  const Ahead ahead = SecondsAhead(*jobs[0], own, now);
+  const Clock::duration wait = outlook.Until(ahead.to_begin) - running;
+  if (wait > limits_.wait_max) {
+    return Refuse(kWaitTooLong, absl::StrCat("what waits before it would take ", Milliseconds(wait),
+                                             " ms; the limit is ", Milliseconds(limits_.wait_max),
+                                             " ms (queue wait_max)"));
+  }
+  const Clock::duration time = outlook.Until(ahead.to_end + own);
+  if (time <= left) return absl::OkStatus();
+  return Refuse(kNotInTime, absl::StrCat("it would be done in ", Milliseconds(time),
+                                         " ms; its deadline is in ", Milliseconds(left), " ms"));
 }
 
-Work Queue::WorkBefore(const Job& job, const Work& own) const {
-  Work before;
-  Work same;                                 // Of this caller.
+Queue::Ahead Queue::SecondsAhead(const Job& job, double own, Clock::time_point now) const {
+  const Clock::time_point due = DueOf(job, now);
+  Work before, same;                         // In any case; and of this caller.
   std::unordered_map<int32_t, Work> others;  // In the same class.
   for (size_t i = 0; i < waiting_.size(); ++i) {
     const Job& other = *waiting_[i];
@@ -105,19 +114,20 @@ Work Queue::WorkBefore(const Job& job, const Work& own) const {
       before += WorkOf(other);
     } else if (other.priority == job.priority && other.caller != job.caller) {
       others[other.caller] += WorkOf(other);
-    } else if (other.priority == job.priority && other.deadline <= job.deadline) {
+    } else if (other.priority == job.priority && DueOf(other, other.timings.submitted) <= due) {
       same += WorkOf(other);
     }
   }
-  before += same;
+  const double until_turn = cost_.Seconds(same);
+  Ahead ahead;
+  ahead.to_begin = ahead.to_end = cost_.Seconds(before) + until_turn;
   // While callers take turns, each gets as much as this one.
-  const double turns = cost_.Seconds(same) + cost_.Seconds(own);
-  for (auto& [caller, work] : others) {
-    const double seconds = cost_.Seconds(work);
-    const double part = seconds > turns ? turns / seconds : 1;
-    before += {.rows = work.rows * part, .pairs = work.pairs * part};
+  for (const auto& [caller, theirs] : others) {
+    const double seconds = cost_.Seconds(theirs);
+    ahead.to_begin += std::min(seconds, until_turn);
+    ahead.to_end += std::min(seconds, until_turn + own);
   }
-  return before;
+  return ahead;
 }
 
 }  // namespace attnd

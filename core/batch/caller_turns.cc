@@ -6,6 +6,12 @@
 #include "core/base/check.h"
 
 namespace attnd {
+namespace {
+
+// Accounts are looked through for those to forget only when they are many more than needed.
+constexpr size_t kAccountsKept = 64;
+
+}  // namespace
 
 void CallerTurns::Come(int32_t caller) {
   Account& account = accounts_[caller];
@@ -25,6 +31,7 @@ void CallerTurns::Charge(int32_t caller, double cost) {
   now_ = std::max(now_, account.served);
   account.served += cost;
   // Whoever is not ahead of the others and has nothing here would begin anew anyway.
+  if (accounts_.size() <= 2 * static_cast<size_t>(waiting_) + kAccountsKept) return;
   std::erase_if(accounts_, [this](const auto& entry) {
     return entry.second.jobs == 0 && entry.second.served <= now_;
   });

@@ -33,7 +33,7 @@ class CostModel {
   // A batch took `seconds`, waiting for nobody. A batch that took several times what was expected
   // says more about the machine than about the next one, and is believed only so far.
   void Learn(const Work& work, double seconds);
-  // Another worker has spent `seconds` on one of the batches; the next Learn adds them.
+  // Others have spent `seconds` on the batch that the next Learn is told of.
   void Help(double seconds) { helped_ += seconds; }
 
  private:

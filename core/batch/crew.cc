@@ -122,12 +122,22 @@ bool Crew::TryPart(uint64_t state, int member) {
   return false;
 }
 
+double Crew::TakeHelpedSeconds() {
+  return static_cast<double>(helped_nanoseconds_.exchange(0, std::memory_order_relaxed)) / 1e9;
+}
+
 void Crew::RunPart(int64_t index, int member) {
+  using Nanoseconds = std::chrono::nanoseconds;
+  const auto began = std::chrono::steady_clock::now();
   try {
     (*part_)(index, member);
   } catch (...) {
     MutexLock lock(mutex_);
     thrown_ = std::current_exception();
+  }
+  if (member != lead_) {  // Before the lead can see that the part is done.
+    const Nanoseconds spent = std::chrono::steady_clock::now() - began;
+    helped_nanoseconds_.fetch_add(spent.count(), std::memory_order_relaxed);
   }
   if (left_.fetch_sub(1, std::memory_order_acq_rel) == 1) left_.notify_all();
 }

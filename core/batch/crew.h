@@ -35,6 +35,8 @@ class Crew {
   // more, by what AskWith was given last; else false.
   bool abandoned() const { return ask_ && ask_(); }
   void AskWith(std::function<bool()> ask) { ask_ = std::move(ask); }
+  // For the lead, closed: the seconds that others have spent on parts since it was asked last.
+  double TakeHelpedSeconds();
   // How many members there are at this moment, or will be at any; the lead is one. A hint, for what
   // is to be cut into parts.
   int size() const;
@@ -78,6 +80,7 @@ class Crew {
   // Rung for each phase and by Ring: what helpers sleep on.
   alignas(64) std::atomic<int32_t> bell_ = 0;
   std::atomic<int> helpers_ = 0;  // Inside Help.
+  std::atomic<int64_t> helped_nanoseconds_ = 0;
 
   alignas(64) const Part* part_ = nullptr;  // Read only by who has claimed a part.
   Mutex mutex_;

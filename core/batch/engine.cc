@@ -95,7 +95,7 @@ absl::Status Engine::Impl::Check(int lane, std::span<const std::unique_ptr<Job>>
 }
 
 Outlook Engine::Impl::OutlookOf(int lane, Clock::time_point now) const {
-  Outlook outlook = running_.OutlookAt(now);
+  Outlook outlook = running_.OutlookAt(now, helpers_);
   for (int other = 0; other < static_cast<int>(queues_.size()); ++other) {
     const Queue& rival = queues_[static_cast<size_t>(other)];
     if (other == lane || rival.empty()) continue;

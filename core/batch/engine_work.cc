@@ -97,7 +97,6 @@ void Engine::Impl::Help(int member, const Helpers::Place& place) {
   helpers_.Leave(place.lead);
   // One that missed the batch's end has helped with the next too; that this lane pays evens out.
   share_.Help(place.lane, seconds);
-  queue(place.lane).cost().Help(seconds);
   ++idle_;
 }
 
@@ -154,6 +153,7 @@ void Engine::Impl::RunBatch(Worker& worker) {
   report.compute_seconds = std::chrono::duration<double>(finished - started).count();
   {
     MutexLock lock(mutex_);
+    queue(worker.lane).cost().Help(crew.TakeHelpedSeconds());
     share_.End(worker.lane, running_.End(worker.index), report.compute_seconds);
     const bool was_empty = queue(worker.lane).empty();
     queue(worker.lane).Complete(report.status, finished, worker.batch, worker.finished);

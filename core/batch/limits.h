@@ -27,9 +27,11 @@ struct QueueLimits {
   Clock::duration wait_max = Clock::duration::max();
 };
 
-// The payload of a Status by which a queue refuses a job for the time that it would wait; without
-// it, kResourceExhausted is for another bound.
+// Payloads of a Status by which a queue refuses jobs for the time that they would take: they would
+// wait for longer than wait_max, or be done after their deadline. Without either,
+// kResourceExhausted is for another bound.
 inline constexpr char kWaitTooLong[] = "attnd/wait-too-long";
+inline constexpr char kNotInTime[] = "attnd/not-in-time";
 
 struct QueueDepth {
   int64_t rows = 0, jobs = 0, bytes = 0;

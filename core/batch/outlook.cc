@@ -27,13 +27,14 @@ double Running::End(int worker) {
   return batch.seconds;
 }
 
-Outlook Running::OutlookAt(Clock::time_point now) const {
+Outlook Running::OutlookAt(Clock::time_point now, const Helpers& helpers) const {
   Outlook outlook{.workers = static_cast<int>(batches_.size())};
-  for (const Batch& batch : batches_) {
+  for (size_t worker = 0; worker < batches_.size(); ++worker) {
+    const Batch& batch = batches_[worker];
     if (!batch.busy) continue;
-    outlook.busy = true;
     const std::chrono::duration<double> spent = now - batch.started;
-    outlook.running += std::max(0.0, batch.seconds - spent.count());
+    const int members = 1 + helpers.count(static_cast<int>(worker));
+    outlook.running += std::max(0.0, batch.seconds - members * spent.count());
   }
   return outlook;
 }

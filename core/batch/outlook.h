@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <vector>
 
+#include "core/batch/helpers.h"
 #include "core/batch/job.h"
 
 namespace attnd {
@@ -17,8 +18,7 @@ struct Outlook {
   };
 
   int workers = 1;
-  bool busy = false;   // Whether any worker runs a batch, of any lane.
-  double running = 0;  // Seconds of one worker that those batches still need, as expected.
+  double running = 0;  // Seconds of one worker that batches in progress still need, as expected.
   std::vector<Rival> rivals = {};
 
   // When `seconds` of one worker's time have been spent on this lane, from now on. All workers are
@@ -36,8 +36,8 @@ class Running {
   void Begin(int worker, Clock::time_point now, double seconds);
   // It has ended. What it was expected to take.
   double End(int worker);
-  // But for the rivals.
-  Outlook OutlookAt(Clock::time_point now) const;
+  // But for the rivals. Workers that help go as far as those that they help.
+  Outlook OutlookAt(Clock::time_point now, const Helpers& helpers) const;
 
  private:
   struct Batch {

@@ -27,12 +27,6 @@ void CopyResults(const Task& from, Task& to) {
   for (const auto member : kEncodeOutputs) std::get<EncodeTask>(to).*member = computed->*member;
 }
 
-// What a turn costs its caller, in rows. Not in seconds, which a lane gets to know only later.
-double TurnCost(const Job& job) {
-  const Work work = WorkOf(job);
-  return work.rows + CostModel::kRowAPair * work.pairs;
-}
-
 }  // namespace
 
 void CallDone(std::vector<Finished>& finished) {
@@ -46,7 +40,11 @@ void CallDone(std::vector<Finished>& finished) {
 
 Queue::Queue(const BatchLimits& batch, const QueueLimits& limits, DecideFunction decide,
              double row_a_pair)
-    : batch_limits_(batch), limits_(limits), decide_(decide), cost_(row_a_pair) {
+    : batch_limits_(batch),
+      limits_(limits),
+      decide_(decide),
+      row_a_pair_(row_a_pair),
+      cost_(row_a_pair) {
   CHECK_THAT(batch.rows_max > 0 && batch.sequences_max > 0);
 }
 
@@ -54,8 +52,27 @@ bool Queue::HasLeader(const Job& job) const {
   return !job.key.empty() && leaders_.find(job.key) != leaders_.end();
 }
 
-bool Queue::GoesBefore(const Job& job, const Job& other) {
-  return std::tie(job.priority, job.deadline) < std::tie(other.priority, other.deadline);
+Clock::time_point Queue::DueOf(const Job& job, Clock::time_point submitted) const {
+  if (job.deadline - submitted <= limits_.wait_max) return job.deadline;
+  return submitted + limits_.wait_max;
+}
+
+bool Queue::GoesBefore(const Job& job, const Job& other) const {
+  const Clock::time_point due = DueOf(job, job.timings.submitted);
+  const Clock::time_point other_due = DueOf(other, other.timings.submitted);
+  return std::tie(job.priority, due) < std::tie(other.priority, other_due);
+}
+
+void Queue::SortNew() {
+  if (std::exchange(sorted_, true)) return;
+  std::stable_sort(waiting_.begin() + static_cast<std::ptrdiff_t>(continuing_), waiting_.end(),
+                   [this](const auto& one, const auto& other) { return GoesBefore(*one, *other); });
+}
+
+// What a turn costs its caller, in rows. Not in seconds, which a lane gets to know only later.
+double Queue::TurnCost(const Job& job) const {
+  const Work work = WorkOf(job);
+  return work.rows + row_a_pair_ * work.pairs;
 }
 
 absl::Status Queue::Submit(std::vector<std::unique_ptr<Job>>& jobs, Clock::time_point now,
@@ -76,9 +93,11 @@ absl::Status Queue::Submit(std::vector<std::unique_ptr<Job>>& jobs, Clock::time_
 
 void Queue::Share(std::unique_ptr<Job> job) {
   Job* leader = leaders_[job->key];
-  const auto place = std::find_if(waiting_.begin(), waiting_.end(),
-                                  [&](const auto& other) { return other.get() == leader; });
-  if (place == waiting_.end() || !GoesBefore(*job, *leader)) {  // It runs, or goes first.
+  const auto is_leader = [leader](const auto& other) { return other.get() == leader; };
+  const auto place = GoesBefore(*job, *leader)
+                         ? std::find_if(waiting_.begin(), waiting_.end(), is_leader)
+                         : waiting_.end();
+  if (place == waiting_.end()) {  // It runs, or goes first.
     CountSharer(*job, +1);
     leader->sharers.push_back(std::move(job));
     return;
@@ -108,9 +127,9 @@ void Queue::ReapSharers(Clock::time_point now, std::vector<Finished>& finished) 
 }
 
 std::unique_ptr<Job> Queue::TakeHeir(Job& leader) {
-  const auto first =
-      std::min_element(leader.sharers.begin(), leader.sharers.end(),
-                       [](const auto& one, const auto& other) { return GoesBefore(*one, *other); });
+  const auto first = std::min_element(
+      leader.sharers.begin(), leader.sharers.end(),
+      [this](const auto& one, const auto& other) { return GoesBefore(*one, *other); });
   std::unique_ptr<Job> heir = std::move(*first);
   leader.sharers.erase(first);
   heir->sharers = std::exchange(leader.sharers, {});
@@ -198,11 +217,7 @@ Clock::time_point Queue::Take(Clock::time_point now, int workers_idle, Batch& ba
 }
 
 void Queue::Arrange() {
-  const auto fresh = waiting_.begin() + static_cast<std::ptrdiff_t>(continuing_);
-  if (!std::exchange(sorted_, true)) {
-    std::stable_sort(fresh, waiting_.end(),
-                     [](const auto& one, const auto& other) { return GoesBefore(*one, *other); });
-  }
+  SortNew();
   order_.resize(turns_.several() ? continuing_ : waiting_.size());
   std::iota(order_.begin(), order_.end(), size_t{0});
   turns_.BeginOrder();
@@ -220,7 +235,8 @@ void Queue::Arrange() {
     const Job& job = *waiting_[i];
     view_.push_back({.rows = job.rows,
                      .continuing = i < continuing_,
-                     .cancelled = IsCancelled(job),
+                     // Flags are set at any moment; sharers must not go with who leads them.
+                     .cancelled = job.sharers.empty() && IsCancelled(job),
                      .deadline = job.deadline,
                      .sharers_deadline = EarliestDeadline(job.sharers),
                      .queued_at = job.timings.submitted});
@@ -289,8 +305,8 @@ void Queue::EndAbandoned(std::unique_ptr<Job> job, Clock::time_point now,
                          std::vector<Finished>& finished) {
   const absl::Status death = Death(*job, now);
   CHECK_THAT(!death.ok());  // Else the executor has given up what somebody waits for.
-  if (job->sharers.empty()) {
-    FinishSharers(*job, death, finished);  // Its key.
+  if (job->sharers.empty() || abandoned_) {
+    FinishSharers(*job, ShutDown(), finished);  // Forgets its key, at least.
   } else {
     Push(TakeHeir(*job));
   }
@@ -321,10 +337,11 @@ void Queue::Abandon(std::vector<Finished>& finished) {
 }
 
 void Queue::Push(std::unique_ptr<Job> job) {
+  SortNew();
   Count(*job, +1);
   const auto place = std::upper_bound(
       waiting_.begin() + static_cast<std::ptrdiff_t>(continuing_), waiting_.end(), job,
-      [](const auto& one, const auto& other) { return GoesBefore(*one, *other); });
+      [this](const auto& one, const auto& other) { return GoesBefore(*one, *other); });
   waiting_.insert(place, std::move(job));
 }
 

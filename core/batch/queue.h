@@ -42,10 +42,10 @@ void CallDone(std::vector<Finished>& finished);
 // exactly one `finished` list, unless it is inside a Batch that is never completed.
 //
 // Jobs in progress go first. New ones go by priority; within one, callers take turns (CallerTurns);
-// and the jobs of a caller go by deadline, then as they were submitted. A job is refused when it is
-// expected (CostModel, Outlook) to wait longer than wait_max, or to be done after its deadline. An
-// idle engine refuses nothing for that: so an expectation that is wrong is put right by the next
-// batch.
+// and the jobs of a caller go by deadline, or by when they have waited for wait_max if that is
+// sooner, then as they were submitted. A job is refused when it is expected (CostModel, Outlook) to
+// wait longer than wait_max, or to be done after its deadline. What finds nothing waiting is never
+// refused for that: so an expectation that is wrong is put right by the batch that it makes.
 //
 // Of jobs with the same key the first is the one that is queued and run. Those that come while it
 // waits or runs share its result: they count among the queue's jobs and bytes, not its rows, until
@@ -101,11 +101,20 @@ class Queue {
  private:
   // To its place among the new jobs.
   void Push(std::unique_ptr<Job> job);
-  // A new job is to run before a waiting one that may not share its turn.
-  static bool GoesBefore(const Job& job, const Job& other);
-  // The work that runs before jobs like `job`, which ask for `own`.
-  Work WorkBefore(const Job& job, const Work& own) const;
-  absl::Status CheckWait(const Job& job, const Work& own, Clock::time_point deadline,
+  // By when a job is to be served: its deadline, but no later than wait_max after it came, so that
+  // it cannot be overtaken for ever.
+  Clock::time_point DueOf(const Job& job, Clock::time_point submitted) const;
+  // Of two new jobs of one caller.
+  bool GoesBefore(const Job& job, const Job& other) const;
+  void SortNew();
+  double TurnCost(const Job& job) const;
+  // Seconds of one worker that are spent before jobs like `job`, submitted now, which ask for `own`
+  // seconds: until the first one's turn, and until the last one's but for their own.
+  struct Ahead {
+    double to_begin = 0, to_end = 0;
+  };
+  Ahead SecondsAhead(const Job& job, double own, Clock::time_point now) const;
+  absl::Status CheckWait(std::span<const std::unique_ptr<Job>> jobs, const Work& work,
                          Clock::time_point now, const Outlook& outlook) const;
   // Adds a job of a key that is in flight.
   void Share(std::unique_ptr<Job> job);
@@ -139,6 +148,7 @@ class Queue {
   const BatchLimits batch_limits_;
   const QueueLimits limits_;
   const DecideFunction decide_;
+  const double row_a_pair_;
   bool closed_ = false;
   bool abandoned_ = false;
 

@@ -5,6 +5,7 @@
 
 #include "core/base/status_macros.h"
 #include "core/base/strings.h"
+#include "core/batch/limits.h"
 #include "server/rpc/guard.h"
 #include "server/rpc/message.h"
 #include "server/validate/encode.h"
@@ -141,7 +142,9 @@ void EncodeStreamCall::Submit(ItemPtr owned) {
 
   absl::MutexLock lock(&mutex_);
   owned = std::move(computing_.extract(item).mapped());
-  if (absl::IsResourceExhausted(status) && !broken_) {
+  // Waiting makes nothing sooner done.
+  const bool may_wait = absl::IsResourceExhausted(status) && !status.GetPayload(kNotInTime);
+  if (may_wait && !broken_) {
     parked_ = std::move(owned);
   } else {
     owned->status = status;

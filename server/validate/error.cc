@@ -118,8 +118,9 @@ absl::Status WithReason(const absl::Status& status) {
   if (status.ok() || ErrorReasonOf(status) != v1::ERROR_REASON_UNSPECIFIED) return status;
   switch (status.code()) {
     case absl::StatusCode::kResourceExhausted:
-      return Refuse(status.GetPayload(kWaitTooLong) ? v1::ERROR_REASON_WAIT_TOO_LONG
-                                                    : v1::ERROR_REASON_QUEUE_FULL,
+      return Refuse(status.GetPayload(kWaitTooLong) || status.GetPayload(kNotInTime)
+                        ? v1::ERROR_REASON_WAIT_TOO_LONG
+                        : v1::ERROR_REASON_QUEUE_FULL,
                     "", ToStd(status.message()));
     case absl::StatusCode::kUnavailable:
       return Refuse(v1::ERROR_REASON_SHUTTING_DOWN, "", "the server is shutting down");

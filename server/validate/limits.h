@@ -17,7 +17,7 @@ struct Limits {
   int64_t queue_tokens = 16'384;
   int64_t queue_requests = 1024;  // Inputs, each of which is a job.
   int64_t queue_bytes = 64 << 20;
-  std::chrono::nanoseconds queue_wait = std::chrono::seconds(1);
+  std::chrono::nanoseconds queue_wait = std::chrono::seconds(2);
   int64_t held_bytes = 512 << 20;  // Of all requests that are not answered yet.
   int64_t attention_scores = 16 << 20;
   int64_t attention_flops = 4'000'000'000;

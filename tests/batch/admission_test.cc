@@ -19,7 +19,7 @@ using ::testing::HasSubstr;
 
 constexpr Clock::time_point kStart{std::chrono::hours(1)};
 constexpr BatchLimits kBatch{.rows_max = 100, .sequences_max = 1};
-constexpr Outlook kBusy{.workers = 1, .busy = true};
+const Outlook kOneWorker{.workers = 1};
 
 class AdmissionTest : public ::testing::Test {
  protected:
@@ -41,7 +41,7 @@ class AdmissionTest : public ::testing::Test {
     job->done = [](std::unique_ptr<Job>, const absl::Status&) {};
     return job;
   }
-  absl::Status Submit(const std::vector<Spec>& specs, const Outlook& outlook = kBusy) {
+  absl::Status Submit(const std::vector<Spec>& specs, const Outlook& outlook = kOneWorker) {
     std::vector<std::unique_ptr<Job>> jobs;
     for (const Spec& spec : specs) jobs.push_back(Make(spec, now_));
     return queue_->Submit(jobs, now_, outlook);
@@ -142,10 +142,11 @@ TEST_F(AdmissionTest, WhatCannotBeDoneBeforeItsDeadlineIsRefusedAtOnce) {
 
 TEST_F(AdmissionTest, BatchesInProgressAndRivalsCount) {
   Learn();
-  const Outlook outlook{.workers = 2, .busy = true, .running = 0.1};
+  ASSERT_TRUE(Submit({{.name = 'w', .priority = Priority::kLow}}).ok());
+  const Outlook outlook{.workers = 2, .running = 0.1};
   EXPECT_FALSE(Submit({{.name = 'a', .time = milliseconds(54)}}, outlook).ok());
   EXPECT_TRUE(Submit({{.name = 'a', .time = milliseconds(56)}}, outlook).ok());
-  Outlook contested = kBusy;
+  Outlook contested = kOneWorker;
   contested.rivals = {{.weight = 2, .seconds = 1}};
   // A share of a third: the 10 ms of each of two take 60.
   EXPECT_FALSE(Submit({{.name = 'b', .time = milliseconds(59)}}, contested).ok());
@@ -171,9 +172,35 @@ TEST_F(AdmissionTest, AWaitOverTheLimitIsRefusedWhateverTheDeadline) {
   EXPECT_TRUE(Submit({{.name = 'f', .rows = 1}}).ok());
 }
 
-TEST_F(AdmissionTest, AnIdleEngineRefusesNothingForTime) {
+TEST_F(AdmissionTest, WhatFindsNothingWaitingIsTaken) {
+  Restart(milliseconds(1));
   Learn();
-  EXPECT_TRUE(Submit({{.name = 'a', .rows = 100, .time = milliseconds(5)}}, {}).ok());
+  const Outlook busy{.workers = 1, .running = 10};
+  EXPECT_TRUE(Submit({{.name = 'a', .rows = 100, .time = milliseconds(5)}}, busy).ok());
+  EXPECT_FALSE(Submit({{.name = 'b', .rows = 100, .time = milliseconds(5)}}, busy).ok());
+}
+
+TEST_F(AdmissionTest, NobodyIsOvertakenForLongerThanTheWaitThatIsAllowed) {
+  Restart(milliseconds(150));
+  ASSERT_TRUE(Submit({{.name = 'a', .time = seconds(10)}}).ok());
+  now_ += milliseconds(100);
+  ASSERT_TRUE(Submit({{.name = 'b', .time = milliseconds(40)},
+                      {.name = 'c', .time = milliseconds(60)},
+                      {.name = 'd', .time = seconds(10)}})
+                  .ok());
+  EXPECT_EQ(All(), "bacd");
+}
+
+TEST_F(AdmissionTest, WhatGoesFirstDoesNotWaitForWhatOthersGetMeanwhile) {
+  Restart(milliseconds(150));
+  Learn();
+  ASSERT_TRUE(Submit({{.name = 'a', .rows = 100, .caller = 1}}).ok());
+  ASSERT_TRUE(Submit({{.name = 'b', .rows = 100, .caller = 2}}).ok());
+  ASSERT_TRUE(Submit({{.name = 'c', .rows = 50, .caller = 1}}).ok());
+  // Two long jobs, of which the first has its turn at once.
+  EXPECT_TRUE(
+      Submit({{.name = 'x', .rows = 100, .caller = 3}, {.name = 'y', .rows = 100, .caller = 3}})
+          .ok());
 }
 
 TEST_F(AdmissionTest, NothingIsRefusedForTimeBeforeABatchWasMeasured) {

@@ -20,7 +20,7 @@ TEST(OutlookTest, WorkersShareTheWork) {
 }
 
 TEST(OutlookTest, WhatRunsComesFirst) {
-  const Outlook outlook{.workers = 2, .busy = true, .running = 1};
+  const Outlook outlook{.workers = 2, .running = 1};
   EXPECT_EQ(outlook.Until(2), milliseconds(1500));
 }
 
@@ -40,17 +40,19 @@ TEST(OutlookTest, NoNumberIsTooLarge) { EXPECT_GT(Outlook{}.Until(1e300), std::c
 
 TEST(OutlookTest, TellsWhatRunningBatchesStillNeed) {
   Running running(3);
-  EXPECT_FALSE(running.OutlookAt(kStart).busy);
+  Helpers helpers(3);
+  EXPECT_EQ(running.OutlookAt(kStart, helpers).running, 0);
   running.Begin(0, kStart, 1);
-  running.Begin(2, kStart, 3);
-  const Outlook outlook = running.OutlookAt(kStart + seconds(2));
-  EXPECT_TRUE(outlook.busy);
+  running.Begin(2, kStart, 6);
+  const Outlook outlook = running.OutlookAt(kStart + seconds(2), helpers);
   EXPECT_EQ(outlook.workers, 3);
-  EXPECT_DOUBLE_EQ(outlook.running, 1);  // The first is late, which nobody knows better.
-  EXPECT_EQ(running.End(2), 3);
-  EXPECT_TRUE(running.OutlookAt(kStart).busy);
+  EXPECT_DOUBLE_EQ(outlook.running, 4);  // The first is late, which nobody knows better.
+  helpers.Begin(2, 0, 1);
+  ASSERT_TRUE(helpers.Join());
+  EXPECT_DOUBLE_EQ(running.OutlookAt(kStart + seconds(2), helpers).running, 2);
+  EXPECT_EQ(running.End(2), 6);
   EXPECT_EQ(running.End(0), 1);
-  EXPECT_FALSE(running.OutlookAt(kStart).busy);
+  EXPECT_EQ(running.OutlookAt(kStart + seconds(2), helpers).running, 0);
 }
 
 }  // namespace

@@ -82,8 +82,11 @@ struct Patience {
 inline Patience PatienceOf(const std::vector<Record>& records, size_t first, const Outlook& outlook,
                            const CostModel& cost, Clock::duration wait_max, Clock::time_point now) {
   const Record& job = records[first];
-  double before = 0, own = 0, same = 0;
-  bool idle = !outlook.busy;
+  double before = 0, own = 0, same = 0, wait_for_turn = 0;
+  const auto due_of = [&](const Record& one, Clock::time_point submitted) {
+    return one.deadline - submitted <= wait_max ? one.deadline : submitted + wait_max;
+  };
+  bool idle = true;
   std::map<int32_t, double> others;
   for (size_t id = 0; id < records.size(); ++id) {
     const Record& other = records[id];
@@ -95,16 +98,21 @@ inline Patience PatienceOf(const std::vector<Record>& records, size_t first, con
       before += seconds;
     } else if (other.priority == job.priority && other.caller != job.caller) {
       others[other.caller] += seconds;
-    } else if (other.priority == job.priority && other.deadline <= job.deadline) {
+    } else if (other.priority == job.priority &&
+               due_of(other, other.submitted) <= due_of(job, now)) {
       same += seconds;
     }
   }
   if (idle) return {};
   before += same;
-  for (const auto& [caller, seconds] : others) before += std::min(seconds, same + own);
+  wait_for_turn = before;
+  for (const auto& [caller, seconds] : others) {
+    wait_for_turn += std::min(seconds, same);
+    before += std::min(seconds, same + own);
+  }
   const auto ticks = [](Clock::duration time) { return static_cast<double>(time.count()); };
   constexpr double kTicksASecond = 1e9;
-  const double wait = before * kTicksASecond / outlook.workers;
+  const double wait = wait_for_turn * kTicksASecond / outlook.workers;
   const double end = (outlook.running + before + own) * kTicksASecond / outlook.workers;
   const double late =
       std::max(wait - ticks(wait_max),
@@ -115,13 +123,16 @@ inline Patience PatienceOf(const std::vector<Record>& records, size_t first, con
 // A job that waits and that should have gone before one of those that have just started.
 inline std::optional<size_t> FindOvertaken(const std::vector<Record>& records,
                                            const std::vector<size_t>& started,
-                                           Clock::time_point now) {
+                                           Clock::duration wait_max, Clock::time_point now) {
   const auto goes_before = [&](size_t id, size_t other_id) {
     const Record& job = records[id];
     const Record& other = records[other_id];
     if (job.priority != other.priority) return job.priority < other.priority;
     if (job.caller != other.caller) return false;  // They take turns.
-    return job.deadline != other.deadline ? job.deadline < other.deadline : id < other_id;
+    const auto due_of = [wait_max](const Record& one) {
+      return one.deadline - one.submitted <= wait_max ? one.deadline : one.submitted + wait_max;
+    };
+    return due_of(job) != due_of(other) ? due_of(job) < due_of(other) : id < other_id;
   };
   for (const size_t id : started) {
     if (records[id].steps_run > 0) continue;

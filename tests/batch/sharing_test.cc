@@ -358,8 +358,11 @@ class Life {
   void End(Batch& batch) {
     computed_ += static_cast<int64_t>(batch.jobs.size());
     Compute(batch);
-    const absl::Status step =
-        random_.OneIn(8) ? absl::DataLossError("as planned") : absl::OkStatus();
+    absl::Status step = random_.OneIn(8) ? absl::DataLossError("as planned") : absl::OkStatus();
+    if (!batch.jobs.empty() && queue_.IsAbandoned(batch, now_)) {
+      step = absl::CancelledError("nobody waits");
+      if (random_.OneIn(2)) Submit();  // While the worker is on its way back.
+    }
     queue_.Complete(step, now_, batch, finished_);
   }
 

@@ -137,7 +137,6 @@ class Simulation : private Timeline {
     Outlook outlook{.workers = static_cast<int>(workers_.size())};
     for (const Worker& worker : workers_) {
       if (worker.idle) continue;
-      outlook.busy = true;
       outlook.running += std::chrono::duration<double>(worker.ends - now_).count();
     }
     return outlook;
@@ -168,7 +167,7 @@ class Simulation : private Timeline {
       for (size_t id = first; id < records_.size(); ++id) Add(depth_, records_[id], +1);
     } else {
       ++coverage_.refusals;
-      const bool for_time = status.GetPayload(kWaitTooLong).has_value();
+      const bool for_time = status.GetPayload(kWaitTooLong) || status.GetPayload(kNotInTime);
       coverage_.refused_for_time += for_time;
       Require(for_time ? patience.may_refuse
                        : !fits || too_long || draining_ || IsDead(records_[first]),
@@ -263,7 +262,7 @@ class Simulation : private Timeline {
       Require(!has_new || job.state != JobState::kWaiting || job.steps_run == 0 || IsDead(job),
               "a new job started before one in progress");
     }
-    if (const auto overtaken = FindOvertaken(records_, worker.running, now_)) {
+    if (const auto overtaken = FindOvertaken(records_, worker.running, limits_.wait_max, now_)) {
       Violate(absl::StrCat("job ", *overtaken, " was overtaken"));
     }
     Require(rows <= batch_limits_.rows_max, absl::StrCat("a batch of ", rows, " rows"));

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <memory>
 #include <span>
@@ -272,13 +273,19 @@ struct RefusesWhatWouldBeInTime : Queue {
   }
 };
 
-struct RefusesForTimeWhenIdle : Queue {
+struct RefusesForTimeWhereNothingWaits : Queue {
   using Queue::Queue;
   absl::Status Submit(std::vector<std::unique_ptr<Job>>& jobs, Clock::time_point now,
                       const Outlook& outlook) {
-    Outlook busy = outlook;
-    busy.busy = true;
-    return Queue::Submit(jobs, now, busy);
+    double seconds = outlook.running;
+    for (const auto& job : jobs) seconds += cost().Seconds(Work::OfSequence(job->rows));
+    const std::chrono::duration<double> left = jobs[0]->deadline - now;
+    if (!empty() || left.count() > seconds / outlook.workers) {
+      return Queue::Submit(jobs, now, outlook);
+    }
+    absl::Status status = absl::ResourceExhaustedError("");
+    status.SetPayload(kNotInTime, absl::Cord());
+    return status;
   }
 };
 
@@ -305,7 +312,7 @@ TEST(SimulationTest, FindsEachFaultyQueue) {
   EXPECT_FOUND(FirstViolation<MixesCallersUp>(), "");
   EXPECT_FOUND(FirstViolation<AcceptsWhatWillBeLate>(), "will not be done in time");
   EXPECT_FOUND(FirstViolation<RefusesWhatWouldBeInTime>(), "refused without a reason");
-  EXPECT_FOUND(FirstViolation<RefusesForTimeWhenIdle>(), "refused without a reason");
+  EXPECT_FOUND(FirstViolation<RefusesForTimeWhereNothingWaits>(), "refused without a reason");
   EXPECT_FOUND(FirstViolation<AbandonsNothing>(), "");
   EXPECT_FOUND(FirstViolation<GoesOnAcceptingWhileDraining>(), "");
 }

@@ -76,6 +76,8 @@ TEST(OverloadTest, WhatCannotBeInTimeIsRefusedAtOnce) {
   server.model().Hold();
   PendingEncode running(server, IdsRequest(1));
   server.model().AwaitHeld();
+  PendingEncode waiting(server, IdsRequest(2));
+  ASSERT_TRUE(AwaitQueued(server, 1));
   PendingEncode late(server, IdsRequest(3, 32), milliseconds(3000));
   const grpc::Status& status = late.Await();
   EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
@@ -83,7 +85,33 @@ TEST(OverloadTest, WhatCannotBeInTimeIsRefusedAtOnce) {
   EXPECT_THAT(status.error_message(), HasSubstr("its deadline is in"));
   server.model().Release();
   EXPECT_TRUE(running.Await().ok());
-  EXPECT_EQ(server.model().computed(), 2);
+  EXPECT_TRUE(waiting.Await().ok());
+  EXPECT_EQ(server.model().computed(), 3);
+}
+
+TEST(OverloadTest, AStreamIsToldWhatCannotBeInTimeToo) {
+  TestServer server;
+  TeachCost(server);
+  server.model().Hold();
+  PendingEncode running(server, IdsRequest(1));
+  server.model().AwaitHeld();
+  PendingEncode waiting(server, IdsRequest(2));
+  ASSERT_TRUE(AwaitQueued(server, 1));
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + milliseconds(3000));
+  auto stream = server.encoder().EncodeStream(&context);
+  v1::EncodeStreamRequest message;
+  message.set_id("a");
+  *message.mutable_request() = IdsRequest(3, 32);
+  ASSERT_TRUE(stream->Write(message));
+  v1::EncodeStreamResponse response;
+  ASSERT_TRUE(stream->Read(&response));
+  EXPECT_EQ(ReasonIn(response.error().status()), "WAIT_TOO_LONG");
+  stream->WritesDone();
+  EXPECT_TRUE(stream->Finish().ok());
+  server.model().Release();
+  EXPECT_TRUE(running.Await().ok());
+  EXPECT_TRUE(waiting.Await().ok());
 }
 
 TEST(OverloadTest, AStreamWaitsWhereACallIsRefused) {
@@ -103,6 +131,7 @@ TEST(OverloadTest, AStreamWaitsWhereACallIsRefused) {
   ASSERT_TRUE(stream->Write(message));
   stream->WritesDone();
   ASSERT_TRUE(Eventually([&] { return server.server().requests_in_flight() == 3; }));
+  EXPECT_EQ(server.server().queue_depth().jobs, 1);
   server.model().Release();
   v1::EncodeStreamResponse response;
   ASSERT_TRUE(stream->Read(&response));
