@@ -11,6 +11,7 @@
 #include <functional>
 
 #include "client/convert_encode.h"
+#include "client/convert_heads.h"
 #include "client/convert_tensor.h"
 
 namespace attnd::client {
@@ -31,6 +32,22 @@ v1::Tensor MakeTensor(v1::DataType type, const std::vector<int64_t>& shape,
 
 v1::Tensor Floats(const std::vector<int64_t>& shape, const std::vector<float>& values) {
   return ToProto(Tensor{.shape = shape, .values = values});
+}
+
+TEST(ConvertRequest, EveryRequestThatIsComputedHasItsPriority) {
+  constexpr Priority kHigh = Priority::kHigh;
+  const std::vector<Input> inputs{"a"};
+  const auto high = v1::PRIORITY_HIGH;
+  EXPECT_EQ(ToProto(inputs, EncodeOptions{.priority = kHigh}).priority(), high);
+  EXPECT_EQ(ToProto(inputs, inputs, EncodeOptions{.priority = kHigh}).priority(), high);
+  EXPECT_EQ(ToProto(inputs, ClassifyOptions{.priority = kHigh}).priority(), high);
+  EXPECT_EQ(ToProto(inputs, ClassifyTokensOptions{.priority = kHigh}).priority(), high);
+  EXPECT_EQ(ToProto("q", {"d"}, RerankOptions{.priority = kHigh}).priority(), high);
+  EXPECT_EQ(ToProto(inputs, FillMaskOptions{.priority = kHigh}).priority(), high);
+  EXPECT_EQ(ToProto({Question{}}, AnswerOptions{.priority = kHigh}).priority(), high);
+  EXPECT_EQ(ToProto(AttendRequest{.priority = kHigh}).priority(), high);
+  EXPECT_EQ(ToProto(SelfAttentionRequest{.priority = kHigh}).priority(), high);
+  EXPECT_EQ(ToProto(inputs, EncodeOptions{}).priority(), v1::PRIORITY_UNSPECIFIED);
 }
 
 TEST(ConvertTensor, HalvesAreReadExactly) {

@@ -36,6 +36,18 @@ TEST(EncodeFlagsTest, ASpanRangeThatIsNoneIsRefused) {
               HasSubstr("excludes"));
 }
 
+TEST(EncodeFlagsTest, APriorityIsSentByItsName) {
+  FakeServer server;
+  const auto send = [&](const std::string& name) {
+    return Attnctl({"encode", "--target", server.target(), "--priority", name, "one"});
+  };
+  EXPECT_EQ(send("low").code, 0);
+  EXPECT_EQ(server.encoder.last_streamed.Get().priority(), v1::PRIORITY_LOW);
+  EXPECT_EQ(send("high").code, 0);
+  EXPECT_EQ(server.encoder.last_streamed.Get().priority(), v1::PRIORITY_HIGH);
+  EXPECT_THAT(send("urgent").error, HasSubstr("--priority"));
+}
+
 TEST(EncodeFlagsTest, SparseWeightsCanBeBound) {
   FakeServer server;
   const Outcome outcome =

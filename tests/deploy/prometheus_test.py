@@ -126,6 +126,7 @@ class Limits(unittest.TestCase):
     def test_limits_are_those_of_attnd_and_its_containers(self):
         known = defaults.defaults(f"{BUILD}/server/attnd")
         self.assertEqual(self.recorded("attnd:queue_tokens_limit"), int(known["queue-tokens"]))
+        self.assertEqual(self.recorded("attnd:queue_wait_limit_seconds"), defaults.seconds(known["queue-wait"]))
         memory, cores = self.recorded("attnd:memory_limit_bytes"), self.recorded("attnd:cpu_limit_cores")
         compose = load(os.path.join(DEPLOY, "compose.yaml"))["services"]["attnd"]
         self.assertEqual(defaults.tebi(compose["mem_limit"]), memory)
