@@ -27,10 +27,9 @@ std::string Text(std::chrono::nanoseconds duration) {
 ConfigFlags::ConfigFlags(CLI::App& app, Config& config) : app_(app), config_(config) {
   app.set_config("--config", "", "A file of lines `flag = value`, without the dashes.");
   app.allow_config_extras(CLI::config_extras_mode::error);
-  app.add_flag(
-         "--check-config", check_only_,
-         "Check the configuration, the model directory (all but the weights' numbers), the "
-         "calibration texts and the certificates, print the configuration, and exit.")
+  app.add_flag("--check-config", check_only_,
+               "Check the configuration, the model directory (all but the weights' numbers), the "
+               "calibration texts and the certificates, print the configuration, and exit.")
       ->configurable(false);
   AddModels();
   AddPrecision();
