@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <filesystem>
 #include <string>
 #include <string_view>
@@ -20,6 +21,9 @@
 #include "tests/support/temp_dir.h"
 
 namespace attnd::testing {
+
+// What nothing is waited for that long but on a machine that stands still.
+inline constexpr std::chrono::milliseconds kPatience = std::chrono::minutes(1);
 
 // The files that a server with TLS is given.
 class TlsDir {
@@ -45,6 +49,7 @@ class TlsDir {
     config.tls.certificate = dir_ / "tls.crt";
     config.tls.key = dir_ / "tls.key";
     config.tls.reload_interval = std::chrono::milliseconds(5);
+    config.connection.handshake_timeout = kPatience;
     return config;
   }
   // And asks clients for a certificate.
@@ -64,7 +69,7 @@ inline std::string TargetOf(const TestServer& server, const char* host = "127.0.
 }
 
 inline client::Client TlsClient(const std::string& target, const client::TlsOptions& tls) {
-  return client::Client({.target = target, .tls = tls});
+  return client::Client({.target = target, .tls = tls, .deadline = kPatience});
 }
 
 // OK if a server that is called for the first time answers.
