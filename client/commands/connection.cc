@@ -58,6 +58,7 @@ void AddConnectionFlags(CLI::App& command, ConnectionFlags& flags) {
       ->type_name("FILE")
       ->check([&flags](const std::string& path) { return ReadApiKey(path, flags.api_key); });
   command.parse_complete_callback([&flags] {
+    CheckTls(flags.tls);
     // Read before there is a second thread.
     const char* key = std::getenv(kApiKeyVariable);  // NOLINT(concurrency-mt-unsafe)
     if (!flags.api_key.empty() || key == nullptr || *key == 0) return;

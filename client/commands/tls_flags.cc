@@ -58,7 +58,8 @@ PrivateKey ParseKey(const std::string& text) {
   return PrivateKey(PEM_read_bio_PrivateKey(Reader(text).get(), nullptr, no_password, nullptr));
 }
 
-// gRPC would only say that it has no addresses.
+}  // namespace
+
 void CheckTls(const TlsOptions& tls) {
   if (!tls.ca.empty() && ParseCertificate(tls.ca) == nullptr) {
     throw CLI::ValidationError("--tls-ca", "holds no certificate in PEM");
@@ -76,8 +77,6 @@ void CheckTls(const TlsOptions& tls) {
     throw CLI::ValidationError("--tls-key", "is not the key of --tls-certificate");
   }
 }
-
-}  // namespace
 
 void AddTlsFlags(CLI::App& command, ConnectionFlags& flags) {
   CLI::Option* use = command.add_flag(
@@ -100,7 +99,6 @@ void AddTlsFlags(CLI::App& command, ConnectionFlags& flags) {
                   "The name that the server's certificate must have; default: the target's host")
       ->type_name("NAME")
       ->needs(use);
-  command.parse_complete_callback([&flags] { CheckTls(flags.tls); });
 }
 
 }  // namespace attnd::client

@@ -9,4 +9,8 @@ namespace attnd::client {
 // wrong with them is a mistake in it.
 void AddTlsFlags(CLI::App& command, ConnectionFlags& flags);
 
+// After parsing: that what the files hold fits together. Throws CLI::ValidationError with the
+// flag's name; gRPC would only say that it has no addresses.
+void CheckTls(const TlsOptions& tls);
+
 }  // namespace attnd::client
