@@ -51,7 +51,7 @@ absl::StatusOr<std::string> ReadName(const Json& caller, const std::string& plac
 }
 
 absl::StatusOr<std::vector<KeyDigest>> ReadDigests(const Json& caller, const std::string& place) {
-  static const KeyDigest kNothing = DigestOf("");
+  static const KeyDigest nothing = DigestOf("");
   const auto found = caller.find(kDigestsField);
   if (found == caller.end() || !found->is_array() || found->empty() ||
       found->size() > kKeysOfCallerMax) {
@@ -66,7 +66,7 @@ absl::StatusOr<std::vector<KeyDigest>> ReadDigests(const Json& caller, const std
       return Wrong(at, "64 hexadecimal digits are wanted: the key's SHA-256, never the key");
     }
     // As it comes out of sha256sum when the variable with the key is not set.
-    if (*digest == kNothing) return Wrong(at, "it is the digest of an empty text");
+    if (*digest == nothing) return Wrong(at, "it is the digest of an empty text");
     digests.push_back(*digest);
   }
   return digests;
