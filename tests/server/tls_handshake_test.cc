@@ -1,7 +1,7 @@
-// Goal: who is let in over TLS, and who is not, is exact (T18 of the plan for reliability). Method:
-// a server on a real port; for each row of a table the project's own client, with certificates made
-// here, or OpenSSL's client, or bytes that are no TLS at all. Each refusal stands beside a call
-// that differs in that alone and is answered.
+// Goal: who is let in over TLS, and who is not, is exact. Method: a server on a real port; for each
+// row of a table the project's own client, with certificates made here, or OpenSSL's client, or
+// bytes that are no TLS at all. Each refusal stands beside a call that differs in that alone and is
+// answered.
 
 #include <memory>
 #include <string>

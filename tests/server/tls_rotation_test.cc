@@ -1,7 +1,7 @@
 // Goal: certificates change while a server runs, and no request is lost; what cannot be served
-// changes nothing and is counted (T20 of the plan for reliability). Method: a server that looks at
-// its files all the time, a client that stays connected and one that connects anew for each call,
-// and OpenSSL's client to see which certificate new connections get.
+// changes nothing and is counted. Method: a server that looks at its files all the time, a client
+// that stays connected and one that connects anew for each call, and OpenSSL's client to see which
+// certificate new connections get.
 
 #include <atomic>
 #include <filesystem>
