@@ -5,7 +5,8 @@
 #
 #   scripts/nightly.sh      as root
 #
-# SOAK_SECONDS (default 1800), COMPARISONS (default 1000000), FUZZ_INPUTS (default 20000000).
+# SOAK_SECONDS (default 1800), COMPARISONS (default 1000000), FUZZ_INPUTS (default 20000000; a half and a twentieth of
+# them for targets that take longer an input).
 set -uo pipefail
 . "$(dirname "$0")/lib.sh"
 cd "$root_dir" || exit 1
@@ -40,7 +41,12 @@ main() {
     ctest --test-dir build/release --output-on-failure --no-tests=error -V -R "$(invariance_tests)"
   # Needs go on PATH once, for kustomize and its like (tests/deploy/tools.sh); about five minutes.
   step "deployment" bounded 1800 tests/deploy/run.sh build/release
-  step "fuzzing, $fuzz_inputs inputs" bounded 7200 scripts/fuzz.sh "$fuzz_inputs"
+  step "fuzzing, $fuzz_inputs inputs" bounded 7200 scripts/fuzz.sh "$fuzz_inputs" safetensors
+  # 0.2 to 0.3 ms an input; what .ci/run leaves out of them is shown here.
+  step "fuzzing, $((fuzz_inputs / 2)) inputs each" bounded 9000 scripts/fuzz.sh $((fuzz_inputs / 2)) request config
+  # 1 to 4 ms an input: the tables of a tokenizer, or all flags, are made anew for each.
+  step "fuzzing, $((fuzz_inputs / 20)) inputs each" bounded 9000 \
+    scripts/fuzz.sh $((fuzz_inputs / 20)) tokenizer server_config
   if grep -q avx512_bf16 /proc/cpuinfo; then
     say "this CPU has AVX-512 and BF16: .ci/run tested them"
   else

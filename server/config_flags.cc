@@ -54,7 +54,9 @@ template <typename Number>
 void ConfigFlags::AddNumber(const char* flag, Number& target, Range range, const char* help) {
   const auto check = [range](const std::string& text) -> std::string {
     int64_t value = 0;
-    if (absl::SimpleAtoi(text, &value) && value >= range.least && value <= range.most) return {};
+    // As it is written in full: CLI11 would take 017 for 15.
+    const bool is_number = absl::SimpleAtoi(text, &value) && StrCat(value) == text;
+    if (is_number && value >= range.least && value <= range.most) return {};
     return StrCat("\"", text, "\" is not a whole number from ", range.least, " to ", range.most);
   };
   Named(app_.add_option(flag, target, help))

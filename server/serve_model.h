@@ -6,7 +6,6 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "core/base/model_dir.h"
 #include "core/input/tokenizer.h"
 #include "core/model/model.h"
 #include "server/calibration.h"
@@ -42,9 +41,5 @@ absl::Status CheckModel(const std::string& path);
 
 // What the services see of it, under that name. `loaded` must outlive the server.
 ServedModel Serve(const std::string& name, const LoadedModel& loaded);
-
-// The mask token that a directory names: `mask_token`, a string or an object with `content`, of
-// tokenizer_config.json, else of special_tokens_map.json. Absent if neither has one.
-absl::StatusOr<std::optional<std::string>> ReadMaskToken(const ModelDir& dir);
 
 }  // namespace attnd

@@ -42,7 +42,7 @@ constexpr std::string_view kPoolingsWanted = "; one of cls, mean, max and lastto
 absl::StatusOr<Json> ReadJson(const ModelDir& dir, const std::string& name, ModelConfig& config) {
   ASSIGN_OR_RETURN(const std::string text, dir.ReadFile(name, kConfigBytesMax));
   config.files.push_back(name);
-  return ParseJson(text, name);
+  return ParseJson(text, Printable(name));
 }
 
 absl::Status ReadPooling(const ModelDir& dir, const std::string& path, ModelConfig& config) {

@@ -138,6 +138,27 @@ TEST(TokenizerLoadTest, TemplatesThatRepeatOrDropATextAreRefused) {
   }
 }
 
+// Found by fuzzing: the arrays that cross the border had different lengths.
+TEST(TokenizerLoadTest, ASpecialTokenHasAsManyIdsAsTokens) {
+  for (const char* name : {"[CLS]", "[SEP]"}) {
+    for (const char* array : {"ids", "tokens"}) {
+      json file = Bert();
+      json& values = file["post_processor"]["special_tokens"][name][array];
+      const json value = values[0];
+      values.push_back(value);
+      values.push_back(value);
+      EXPECT_EQ(Refusal(file), "post_processor adds other numbers of ids and tokens");
+    }
+  }
+  json file = Bert();
+  json& special = file["post_processor"]["special_tokens"]["[SEP]"];
+  special["ids"] = {3, 2};
+  special["tokens"] = {"[SEP]", "[CLS]"};
+  const auto tokenizer = LoadOrFail(file.dump());
+  ASSERT_NE(tokenizer, nullptr);
+  EXPECT_EQ(tokenizer->Encode("a", std::nullopt, {})->strings.back(), "[CLS]");
+}
+
 // Unicode outside the vocabulary would fail at the first request otherwise.
 TEST(TokenizerLoadTest, ATokenizerWithoutItsUnknownTokenIsRefused) {
   json file = Bert();

@@ -223,6 +223,10 @@ TEST(ConfigTest, MistakesNameTheirFlag) {
   ExpectRefused({"--batch-tokens", "0"}, "--batch-tokens");
   ExpectRefused({"--batch-tokens", "65537"}, "16 to 65536");
   ExpectRefused({"--batch-tokens", "many"}, "--batch-tokens");
+  // What would be octal, and other forms that the check and the parser could take differently.
+  for (const char* form : {"017", "00020", "0x20", "+64", " 64", "64 ", "1e2", "64.0"}) {
+    ExpectRefused({"--batch-tokens", form}, "is not a whole number from 16 to 65536");
+  }
   ExpectRefused({"--workers", "99999999999999999999"}, "--workers");
   ExpectRefused({"--log-format", "xml"}, "--log-format");
   ExpectRefused({"--log-level", "loud"}, "--log-level");

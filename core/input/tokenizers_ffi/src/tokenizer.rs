@@ -242,6 +242,10 @@ impl TextTokenizer {
     }
 
     fn flatten(&self, encoding: &Encoding, offsets: Offsets) -> Result<Arrays, Failure> {
+        if !is_parallel(encoding) {
+            let message = "the tokenizer made arrays of different lengths";
+            return Err(Failure::new(FailureKind::Internal, message));
+        }
         let mut arrays = Arrays {
             ids: Vec::with_capacity(encoding.len()),
             types: encoding.get_type_ids().iter().map(|&t| t as i32).collect(),
@@ -288,6 +292,9 @@ impl TextTokenizer {
             }
             let second = is_pair.then(one_token);
             let encoding = self.post_process(one_token(), second, true)?;
+            if !is_parallel(&encoding) {
+                return Err(invalid("post_processor adds other numbers of ids and tokens"));
+            }
             let texts = if is_pair { 2 } else { 1 };
             let special: u32 = encoding.get_special_tokens_mask().iter().sum();
             if encoding.len() != texts + added || special as usize != added {
@@ -308,6 +315,15 @@ impl TextTokenizer {
         }
         Ok(())
     }
+}
+
+/// Whether each array has an element for each id. The library leaves that to the file, which may
+/// name more ids than tokens for a special token; who reads the arrays counts on it.
+fn is_parallel(encoding: &Encoding) -> bool {
+    let (types, tokens) = (encoding.get_type_ids().len(), encoding.get_tokens().len());
+    let (words, offsets) = (encoding.get_word_ids().len(), encoding.get_offsets().len());
+    let lengths = [types, tokens, words, offsets, encoding.get_special_tokens_mask().len()];
+    lengths.iter().all(|&length| length == encoding.len())
 }
 
 fn one_token() -> Encoding {
