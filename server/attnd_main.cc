@@ -224,12 +224,13 @@ absl::Status CheckTls(const TlsOptions& tls) {
 }
 
 absl::Status Run(Config config, std::shared_ptr<spdlog::logger> log) {
+  // Before a key is read.
+  if (!config.api_keys.empty() || config.tls.enabled()) KeepMemoryPrivate();
   RETURN_IF_ERROR(CheckCpu());
   RETURN_IF_ERROR(CheckPrecisions(config));
   RETURN_IF_ERROR(CheckTls(config.tls));
   const CpuQuota quota = ReadCpuQuota();
   if (config.workers == 0) config.workers = quota.cpus;
-  if (!config.api_keys.empty()) KeepMemoryPrivate();
 
   LogLimits(config, quota, *log);
   LogDoors(config, *log);

@@ -30,7 +30,8 @@ ConfigFlags::ConfigFlags(CLI::App& app, Config& config) : app_(app), config_(con
   app.allow_config_extras(CLI::config_extras_mode::error);
   app.add_flag("--check-config", check_only_,
                "Check the configuration, the model directory (all but the weights' numbers), the "
-               "calibration texts and the certificates, print the configuration, and exit.")
+               "calibration texts, the API keys and the certificates, print the configuration, and "
+               "exit.")
       ->configurable(false);
   AddModels();
   AddPrecision();

@@ -47,8 +47,6 @@ class EncodeStreamCall : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
   void set_on_done(std::function<void()> on_done) { on_done_ = std::move(on_done); }
   // Asks who calls, before anything is read; ends the call if that is nobody.
   void Begin();
-  // The number of the caller; 0: nobody is known.
-  int32_t caller() const { return entrant_.number(); }
   // Reads no more; ends with UNAVAILABLE once all that was read is answered.
   void BeginDrain();
 

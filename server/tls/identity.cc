@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <ctime>
 #include <memory>
@@ -230,13 +231,24 @@ absl::StatusOr<Identity> CheckTlsFiles(const TlsOptions& options, const TlsFiles
   X509& leaf = *certificates.front();
   RETURN_IF_ERROR(CheckPair(certificate_file, leaf, key_file, *key));
   Identity identity;
-  ASSIGN_OR_RETURN(identity.expiry, CheckValidity(certificate_file, leaf, now));
+  identity.expiry = absl::InfiniteFuture();
+  for (const auto& certificate : certificates) {  // A chain is as good as its first to end.
+    ASSIGN_OR_RETURN(const absl::Time end, CheckValidity(certificate_file, *certificate, now));
+    identity.expiry = std::min(identity.expiry, end);
+  }
   identity.certificate = ToPem(certificates);
   identity.key = ToPem(*key);
   if (!options.client_ca.empty()) {
-    ASSIGN_OR_RETURN(const auto authorities, ParseCertificates({.flag = kClientCaFlag,
-                                                                .path = options.client_ca,
-                                                                .text = files.client_ca}));
+    const PemFile authorities_file{
+        .flag = kClientCaFlag, .path = options.client_ca, .text = files.client_ca};
+    ASSIGN_OR_RETURN(const auto authorities, ParseCertificates(authorities_file));
+    const auto is_valid = [&](const auto& one) {
+      return CheckValidity(authorities_file, *one, now).ok();
+    };
+    // Old ones may stay in a bundle.
+    if (std::none_of(authorities.begin(), authorities.end(), is_valid)) {
+      return authorities_file.Refuse("holds no certificate that is valid now");
+    }
     identity.client_ca = ToPem(authorities);
   }
   return identity;

@@ -107,6 +107,15 @@ TEST_F(TlsFilesTest, EachIsRefusedWithItsReason) {
          "--tls-certificate: /c.pem: expired at 2");
   expect(with(authority_.Issue({.begin = absl::Minutes(5)})),
          "--tls-certificate: /c.pem: is not valid before 2");
+  const std::string old = authority_.Issue({.end = -absl::Seconds(1)}).certificate;
+  const std::string early = authority_.Issue({.begin = absl::Minutes(5)}).certificate;
+  expect({pair_.certificate + old, pair_.key, good_.client_ca},
+         "--tls-certificate: /c.pem: expired at 2");
+  expect({good_.certificate, pair_.key, old + early},
+         "--tls-client-ca: /ca.pem: holds no certificate that is valid now");
+  // Old ones may stay among those that are valid.
+  const TlsFiles bundle{good_.certificate, pair_.key, old + good_.client_ca};
+  EXPECT_TRUE(CheckTlsFiles(kPaths, bundle, absl::Now()).ok());
   expect(with(testing::WeakSelfSigned()), "--tls-certificate: /c.pem: cannot be used: ee key");
   std::string damaged = good_.certificate;
   damaged[100] = damaged[100] == 'A' ? 'B' : 'A';
