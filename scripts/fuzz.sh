@@ -26,9 +26,9 @@ control_seconds_max=60
 describe() {
   target=$1
   sign='check failed'
-  # 2 GiB and 10 seconds for one input, by the clock of a machine that may be busy; real ones take microseconds to
+  # 2 GiB and 30 seconds for one input, by the clock of a machine that may be busy; real ones take microseconds to
   # milliseconds, and a few MiB.
-  own_arguments=(-max_len=4096 -timeout=10)
+  own_arguments=(-max_len=4096 -timeout=30)
   case $target in
     safetensors)
       covered=(core/tensor/safetensors.cc=90)
@@ -199,8 +199,9 @@ control() {
 for one in "${targets[@]}"; do describe "$one"; done
 for one in "${targets[@]}"; do
   describe "$one"
-  must "$target: $runs inputs" fuzz
-  [ -z "$inputs_only" ] || continue
+  failures=${#failed_steps[@]}
+  step "$target: $runs inputs" fuzz
+  [ -z "$inputs_only" ] && [ "${#failed_steps[@]}" -eq "$failures" ] || continue
   step "$target: lines reached" coverage
   step "$target: control" control
 done
