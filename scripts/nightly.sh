@@ -44,9 +44,9 @@ main() {
   step "fuzzing, $fuzz_inputs inputs" bounded 7200 scripts/fuzz.sh "$fuzz_inputs" safetensors
   # 0.2 to 0.3 ms an input; what .ci/run leaves out of them is shown here.
   step "fuzzing, $((fuzz_inputs / 2)) inputs each" bounded 9000 scripts/fuzz.sh $((fuzz_inputs / 2)) request config
-  # 1 to 4 ms an input: the tables of a tokenizer, or all flags, are made anew for each.
-  step "fuzzing, $((fuzz_inputs / 20)) inputs each" bounded 9000 \
-    scripts/fuzz.sh $((fuzz_inputs / 20)) tokenizer server_config
+  # Milliseconds an input: the tables of a tokenizer, or all flags, are made anew for each.
+  step "fuzzing, $((fuzz_inputs / 200)) inputs each" bounded 9000 \
+    scripts/fuzz.sh $((fuzz_inputs / 200)) tokenizer server_config
   if grep -q avx512_bf16 /proc/cpuinfo; then
     say "this CPU has AVX-512 and BF16: .ci/run tested them"
   else
