@@ -45,7 +45,7 @@ class TestServer {
     config.metrics_listen = "";
     config.workers = 1;
     config.log_level = "error";
-    config.share_identical = false;  // Tests send the same text again and again.
+    config.share_identical = false;                    // Tests send the same text again and again.
     config.limits.queue_wait = std::chrono::hours(1);  // Behind a gate a batch takes any time.
     return config;
   }
