@@ -12,6 +12,9 @@ struct BatchLimits {
   int32_t sequences_max = 1024;
   // How long a batch that is not full waits for more. 0: it never waits.
   Clock::duration delay_max{0};
+  // Rows, about, that a batch is made of while there are more. Queue lowers it while several
+  // callers wait, since each waits for the batch of another.
+  int64_t share_max = INT64_MAX;
   // Workers that pull from the queue, idle or not. Engine sets it.
   int32_t workers = 1;
 };

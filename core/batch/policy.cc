@@ -57,10 +57,10 @@ Clock::time_point LeaveAt(const Live& live, Clock::time_point now, const BatchLi
 // How many rows one worker should take. Idle workers share what is there; of a backlog that would
 // keep all busy, each takes its part of what is left, so that parts get smaller towards the end and
 // all workers finish together (guided self-scheduling: Polychronopoulos and Kuck 1987).
-int64_t Share(int64_t rows, int workers_idle, int32_t workers) {
+int64_t Share(int64_t rows, int workers_idle, const BatchLimits& limits) {
   const auto part = [rows](int64_t count) { return (rows + count - 1) / count; };
-  return std::min(std::max(kShareRowsMin, part(workers_idle)),
-                  std::max(kPartRowsMin, part(workers)));
+  return std::min({std::max(kShareRowsMin, part(workers_idle)),
+                   std::max(kPartRowsMin, part(limits.workers)), limits.share_max});
 }
 
 }  // namespace
@@ -78,7 +78,7 @@ void Decide(std::span<const Waiting> queue, Clock::time_point now, const BatchLi
     return;
   }
 
-  const int64_t share = Share(live.rows, workers_idle, limits.workers);
+  const int64_t share = Share(live.rows, workers_idle, limits);
   int64_t rows = 0;
   int32_t sequences = 0;
   for (size_t i = 0; i < queue.size() && sequences < limits.sequences_max; ++i) {

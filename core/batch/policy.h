@@ -48,7 +48,7 @@ struct Decision {
 // share of the rows:
 //   two sequences on two cores are done in half the time that one batch of both would take.
 // - Of a backlog that will keep every worker busy, it takes its part of what is left, at least 512
-//   rows, so that all workers finish together.
+//   rows, so that all workers finish together; never more than about share_max.
 // - It waits only to gather a fuller batch: no longer than delay_max after the oldest job was
 // queued, never while a job
 //   in progress or a full batch is there, and never into a job's deadline.

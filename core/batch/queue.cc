@@ -15,6 +15,10 @@ namespace {
 
 absl::Status Expired() { return absl::DeadlineExceededError("the deadline passed in the queue"); }
 
+// A batch's size while several callers wait. From there on dense layers gain little
+// (bench/primitives_bench), and whose turn it is waits for the batches of the others.
+constexpr int64_t kSharedRows = 512;
+
 // Why the job is not to be run at `now`; OK if it is.
 absl::Status Death(const Job& job, Clock::time_point now) {
   if (IsCancelled(job)) return Cancelled();
@@ -198,6 +202,7 @@ Clock::time_point Queue::Take(Clock::time_point now, int workers_idle, Batch& ba
   Arrange();
   BatchLimits limits = batch_limits_;
   if (closed_) limits.delay_max = {};  // Nobody else will come.
+  if (turns_.several()) limits.share_max = kSharedRows;
   decide_(view_, now, limits, workers_idle, decision_);
   CHECK_THAT(decision_.verdicts.size() == waiting_.size());
   verdicts_.resize(waiting_.size());

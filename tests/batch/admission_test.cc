@@ -106,6 +106,27 @@ TEST_F(AdmissionTest, CallersTakeTurnsWhateverEachHasWaiting) {
   EXPECT_EQ(All(), "axbycd");
 }
 
+TEST_F(AdmissionTest, BatchesAreShortWhileSeveralCallersWait) {
+  queue_ = std::make_unique<Queue>(BatchLimits{.rows_max = 4096, .sequences_max = 100},
+                                   QueueLimits{.rows_max = 1 << 20, .jobs_max = 1000});
+  const auto rows_of_next = [&] {
+    Batch batch;
+    queue_->Take(now_, 1, batch, finished_);
+    const int32_t rows = batch.rows;
+    queue_->Complete(absl::OkStatus(), now_, batch, finished_);
+    CallDone(finished_);
+    return rows;
+  };
+  std::vector<Spec> flood;
+  for (char name = 'A'; name < 'A' + 40; ++name) {
+    flood.push_back({.name = name, .rows = 100, .caller = 1});
+  }
+  ASSERT_TRUE(Submit(flood).ok());
+  ASSERT_TRUE(Submit({{.name = 'x', .rows = 12, .caller = 2}}).ok());
+  EXPECT_EQ(rows_of_next(), 512);
+  EXPECT_EQ(rows_of_next(), 3500);  // The one alone.
+}
+
 TEST_F(AdmissionTest, ACallersTurnGoesToItsMostUrgentJob) {
   ASSERT_TRUE(Submit({{.name = 'a', .time = seconds(30), .caller = 1},
                       {.name = 'b', .time = seconds(20), .caller = 1},
