@@ -45,8 +45,10 @@ class TestServer {
     config.metrics_listen = "";
     config.workers = 1;
     config.log_level = "error";
-    config.share_identical = false;                    // Tests send the same text again and again.
-    config.limits.queue_wait = std::chrono::hours(1);  // Behind a gate a batch takes any time.
+    config.share_identical = false;  // Tests send the same text again and again.
+    // Behind a gate, or where a machine stands still, a batch takes any time.
+    config.limits.queue_wait = config.limits.default_deadline = config.limits.deadline_cap =
+        std::chrono::hours(1);
     return config;
   }
 
