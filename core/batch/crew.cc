@@ -86,17 +86,15 @@ void Crew::WaitForParts() {
 }
 
 double Crew::Help(int member, absl::FunctionRef<bool()> leave) {
-  using Seconds = std::chrono::duration<double>;
   helpers_.fetch_add(1, std::memory_order_relaxed);
-  Seconds busy(0);
+  std::chrono::nanoseconds busy(0);
   for (int spin = 0;; ++spin) {
     // Before all that is looked at, so that whatever changes behind it ends the sleep.
     const int32_t bell = bell_.load(std::memory_order_acquire);
     const uint64_t state = state_.load(std::memory_order_acquire);
     if (CountOf(state) == 0 || leave()) break;
     if (HasPart(state)) {
-      const auto began = std::chrono::steady_clock::now();
-      if (TryPart(state, member)) busy += std::chrono::steady_clock::now() - began;
+      busy += TryPart(state, member).value_or(std::chrono::nanoseconds(0));
       spin = 0;
     } else if (spin < kSpins) {
       Pause(spin);
@@ -106,40 +104,42 @@ double Crew::Help(int member, absl::FunctionRef<bool()> leave) {
     }
   }
   helpers_.fetch_sub(1, std::memory_order_relaxed);
-  return busy.count();
+  return std::chrono::duration<double>(busy).count();
 }
 
-bool Crew::TryPart(uint64_t state, int member) {
+std::optional<std::chrono::nanoseconds> Crew::TryPart(uint64_t state, int member) {
   const uint64_t phase = state >> kBits;
   // Whoever holds a part keeps the phase from ending, and with it `part_` as it is.
   while (state >> kBits == phase && HasPart(state)) {
     if (state_.compare_exchange_weak(state, state + 1, std::memory_order_acq_rel,
                                      std::memory_order_acquire)) {
-      RunPart(IndexOf(state), member);
-      return true;
+      return RunPart(IndexOf(state), member);
     }
   }
-  return false;
+  return std::nullopt;
 }
 
 double Crew::TakeHelpedSeconds() {
   return static_cast<double>(helped_nanoseconds_.exchange(0, std::memory_order_relaxed)) / 1e9;
 }
 
-void Crew::RunPart(int64_t index, int member) {
-  using Nanoseconds = std::chrono::nanoseconds;
-  const auto began = std::chrono::steady_clock::now();
+std::chrono::nanoseconds Crew::RunPart(int64_t index, int member) {
+  const bool helps = member != lead_;
+  const auto began =
+      helps ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point();
   try {
     (*part_)(index, member);
   } catch (...) {
     MutexLock lock(mutex_);
     thrown_ = std::current_exception();
   }
-  if (member != lead_) {  // Before the lead can see that the part is done.
-    const Nanoseconds spent = std::chrono::steady_clock::now() - began;
+  std::chrono::nanoseconds spent(0);
+  if (helps) {  // Before the lead can see that the part is done.
+    spent = std::chrono::steady_clock::now() - began;
     helped_nanoseconds_.fetch_add(spent.count(), std::memory_order_relaxed);
   }
   if (left_.fetch_sub(1, std::memory_order_acq_rel) == 1) left_.notify_all();
+  return spent;
 }
 
 }  // namespace attnd

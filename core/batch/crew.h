@@ -1,9 +1,11 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <exception>
 #include <functional>
+#include <optional>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
@@ -62,8 +64,9 @@ class Crew {
   // Begins the next phase.
   void Publish(int64_t count, int64_t index);
   // Claims a part of the phase that `state` shows, if there is one left, and runs it.
-  bool TryPart(uint64_t state, int member);
-  void RunPart(int64_t index, int member);
+  // The time that it took a helper, 0 of the lead; none if there was no part.
+  std::optional<std::chrono::nanoseconds> TryPart(uint64_t state, int member);
+  std::chrono::nanoseconds RunPart(int64_t index, int member);
   void WaitForParts();
 
   const int lead_;

@@ -72,6 +72,11 @@ inline bool IsDead(const Record& job, Clock::time_point now) {
   return *job.cancelled || job.deadline <= now;
 }
 
+// By when a job is to be served.
+inline Clock::time_point DueOf(const Record& job, Clock::duration wait_max) {
+  return job.deadline - job.submitted <= wait_max ? job.deadline : job.submitted + wait_max;
+}
+
 // What may be said to a request for the time that it would take. Within a tick of a bound it is
 // either, for time is reckoned in floating point.
 struct Patience {
@@ -83,9 +88,6 @@ inline Patience PatienceOf(const std::vector<Record>& records, size_t first, con
                            const CostModel& cost, Clock::duration wait_max, Clock::time_point now) {
   const Record& job = records[first];
   double before = 0, own = 0, same = 0, wait_for_turn = 0;
-  const auto due_of = [&](const Record& one, Clock::time_point submitted) {
-    return one.deadline - submitted <= wait_max ? one.deadline : submitted + wait_max;
-  };
   bool idle = true;
   std::map<int32_t, double> others;
   for (size_t id = 0; id < records.size(); ++id) {
@@ -98,8 +100,7 @@ inline Patience PatienceOf(const std::vector<Record>& records, size_t first, con
       before += seconds;
     } else if (other.priority == job.priority && other.caller != job.caller) {
       others[other.caller] += seconds;
-    } else if (other.priority == job.priority &&
-               due_of(other, other.submitted) <= due_of(job, now)) {
+    } else if (other.priority == job.priority && DueOf(other, wait_max) <= DueOf(job, wait_max)) {
       same += seconds;
     }
   }
@@ -129,10 +130,8 @@ inline std::optional<size_t> FindOvertaken(const std::vector<Record>& records,
     const Record& other = records[other_id];
     if (job.priority != other.priority) return job.priority < other.priority;
     if (job.caller != other.caller) return false;  // They take turns.
-    const auto due_of = [wait_max](const Record& one) {
-      return one.deadline - one.submitted <= wait_max ? one.deadline : one.submitted + wait_max;
-    };
-    return due_of(job) != due_of(other) ? due_of(job) < due_of(other) : id < other_id;
+    const Clock::time_point due = DueOf(job, wait_max), other_due = DueOf(other, wait_max);
+    return due != other_due ? due < other_due : id < other_id;
   };
   for (const size_t id : started) {
     if (records[id].steps_run > 0) continue;

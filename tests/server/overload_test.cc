@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -41,6 +42,29 @@ bool AwaitQueued(TestServer& server, int64_t jobs) {
   return Eventually([&] { return server.server().queue_depth().jobs == jobs; });
 }
 
+// A server that knows what a token costs, with a batch at the gate and a request behind it.
+class Backlog {
+ public:
+  explicit Backlog(TestServer& server) : server_(server) {
+    TeachCost(server);
+    server.model().Hold();
+    running_.emplace(server, IdsRequest(1));
+    server.model().AwaitHeld();
+    waiting_.emplace(server, IdsRequest(2));
+    EXPECT_TRUE(AwaitQueued(server, 1));
+  }
+  // Lets both be computed.
+  void Finish() {
+    server_.model().Release();
+    EXPECT_TRUE(running_->Await().ok());
+    EXPECT_TRUE(waiting_->Await().ok());
+  }
+
+ private:
+  TestServer& server_;
+  std::optional<PendingEncode> running_, waiting_;
+};
+
 v1::EncodeRequest WithPriority(int32_t id, v1::Priority priority) {
   v1::EncodeRequest request = IdsRequest(id);
   request.set_priority(priority);
@@ -49,12 +73,7 @@ v1::EncodeRequest WithPriority(int32_t id, v1::Priority priority) {
 
 TEST(OverloadTest, WhatWouldWaitTooLongIsRefusedAtOnce) {
   TestServer server(WaitOf(milliseconds(1)));
-  TeachCost(server);
-  server.model().Hold();
-  PendingEncode running(server, IdsRequest(1));
-  server.model().AwaitHeld();
-  PendingEncode waiting(server, IdsRequest(2));
-  ASSERT_TRUE(AwaitQueued(server, 1));
+  Backlog backlog(server);
 
   grpc::ClientContext context;
   v1::EncodeResponse response;
@@ -64,39 +83,25 @@ TEST(OverloadTest, WhatWouldWaitTooLongIsRefusedAtOnce) {
   EXPECT_THAT(status.error_message(), HasSubstr("the limit is 1 ms (queue wait_max)"));
   EXPECT_EQ(context.GetServerTrailingMetadata().count("grpc-retry-pushback-ms"), 1u);
 
-  server.model().Release();
-  EXPECT_TRUE(running.Await().ok());
-  EXPECT_TRUE(waiting.Await().ok());
+  backlog.Finish();
   EXPECT_TRUE(Encode(server, IdsRequest(3)).ok());
 }
 
 TEST(OverloadTest, WhatCannotBeInTimeIsRefusedAtOnce) {
   TestServer server;
-  TeachCost(server);
-  server.model().Hold();
-  PendingEncode running(server, IdsRequest(1));
-  server.model().AwaitHeld();
-  PendingEncode waiting(server, IdsRequest(2));
-  ASSERT_TRUE(AwaitQueued(server, 1));
+  Backlog backlog(server);
   PendingEncode late(server, IdsRequest(3, 32), milliseconds(3000));
   const grpc::Status& status = late.Await();
   EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
   EXPECT_EQ(ReasonIn(status.error_details()), "WAIT_TOO_LONG");
   EXPECT_THAT(status.error_message(), HasSubstr("its deadline is in"));
-  server.model().Release();
-  EXPECT_TRUE(running.Await().ok());
-  EXPECT_TRUE(waiting.Await().ok());
+  backlog.Finish();
   EXPECT_EQ(server.model().computed(), 3);
 }
 
 TEST(OverloadTest, AStreamIsToldWhatCannotBeInTimeToo) {
   TestServer server;
-  TeachCost(server);
-  server.model().Hold();
-  PendingEncode running(server, IdsRequest(1));
-  server.model().AwaitHeld();
-  PendingEncode waiting(server, IdsRequest(2));
-  ASSERT_TRUE(AwaitQueued(server, 1));
+  Backlog backlog(server);
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + milliseconds(3000));
   auto stream = server.encoder().EncodeStream(&context);
@@ -109,19 +114,12 @@ TEST(OverloadTest, AStreamIsToldWhatCannotBeInTimeToo) {
   EXPECT_EQ(ReasonIn(response.error().status()), "WAIT_TOO_LONG");
   stream->WritesDone();
   EXPECT_TRUE(stream->Finish().ok());
-  server.model().Release();
-  EXPECT_TRUE(running.Await().ok());
-  EXPECT_TRUE(waiting.Await().ok());
+  backlog.Finish();
 }
 
 TEST(OverloadTest, AStreamWaitsWhereACallIsRefused) {
   TestServer server(WaitOf(milliseconds(1)));
-  TeachCost(server);
-  server.model().Hold();
-  PendingEncode running(server, IdsRequest(1));
-  server.model().AwaitHeld();
-  PendingEncode waiting(server, IdsRequest(2));
-  ASSERT_TRUE(AwaitQueued(server, 1));
+  Backlog backlog(server);
 
   grpc::ClientContext context;
   auto stream = server.encoder().EncodeStream(&context);
@@ -138,8 +136,7 @@ TEST(OverloadTest, AStreamWaitsWhereACallIsRefused) {
   EXPECT_TRUE(response.has_response()) << response.error().message();
   EXPECT_FALSE(stream->Read(&response));
   EXPECT_TRUE(stream->Finish().ok());
-  EXPECT_TRUE(running.Await().ok());
-  EXPECT_TRUE(waiting.Await().ok());
+  backlog.Finish();
 }
 
 TEST(OverloadTest, UrgentRequestsGoFirst) {
